@@ -9,10 +9,11 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::check::CheckArguments;
 use super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::client::ClientArguments;
-#[cfg(unix)]
-use super::control::{InviteArguments, StatusArguments, UninviteArguments};
 use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
+use super::ping::PingArguments;
+#[cfg(unix)]
+use super::running::{InviteArguments, StatusArguments, UninviteArguments};
 use super::saving::HostsArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
@@ -127,6 +128,8 @@ pub enum Action {
     /// Take back an invitation of a host that runs
     #[cfg(unix)]
     Uninvite(UninviteArguments),
+    /// Have a host answer, and say by which path it does and how fast
+    Ping(PingArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service

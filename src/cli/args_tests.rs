@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
-use super::super::{check, client, command, control, documents, host, line, parse, quantity, server};
+use super::super::{check, client, command, documents, host, line, parse, quantity, running, server};
 use super::*;
 use crate::config::{
     ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
@@ -289,9 +289,9 @@ fn help_fits_terminals_of_80_and_100_columns() {
         documents::EXAMPLES,
         check::EXAMPLES,
         check::ENVIRONMENT,
-        control::STATUS_EXAMPLES,
-        control::INVITE_EXAMPLES,
-        control::UNINVITE_EXAMPLES,
+        running::STATUS_EXAMPLES,
+        running::INVITE_EXAMPLES,
+        running::UNINVITE_EXAMPLES,
     ];
     for line in fixed.iter().flat_map(|text| text.lines()) {
         assert!(line.chars().count() <= 80, "{line}");

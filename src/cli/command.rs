@@ -7,8 +7,6 @@ use super::args::{Action, Arguments};
 use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
-#[cfg(unix)]
-use super::control::Task;
 use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
@@ -18,6 +16,8 @@ use super::install::Plan;
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
+#[cfg(unix)]
+use super::running::Task;
 use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
@@ -28,6 +28,7 @@ use super::wizard::{self, Answers};
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
+use crate::run::PingPlan;
 
 /// What a command line asks for, ready to run.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub enum Command {
     Server(ServerConfig, Output),
     /// `pinhole check`.
     Check(CheckConfig, Output),
+    /// `pinhole ping`.
+    Ping(ClientConfig, PingPlan, Output),
     /// `pinhole demo`.
     Demo(Output),
     /// `pinhole verify` and `--print-config`: says this, and ends.
@@ -51,7 +54,7 @@ pub enum Command {
     Document(Document, Output),
     /// `pinhole status`, `invite` and `uninvite`.
     #[cfg(unix)]
-    Control(Box<Task>, Output),
+    Running(Box<Task>, Output),
     /// `pinhole install`.
     #[cfg(unix)]
     Install(Box<Plan>),
@@ -67,6 +70,7 @@ impl Command {
             Command::Host(_, output)
             | Command::Client(_, _, output)
             | Command::Check(_, output)
+            | Command::Ping(_, _, output)
             | Command::Demo(output)
             | Command::Document(_, output) => *output,
             #[cfg(feature = "server")]
@@ -75,7 +79,7 @@ impl Command {
             #[cfg(unix)]
             Command::Install(_) | Command::Uninstall(_) => Output::default(),
             #[cfg(unix)]
-            Command::Control(_, output) => *output,
+            Command::Running(_, output) => *output,
         }
     }
 }
@@ -180,17 +184,17 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
         #[cfg(unix)]
         Some(Action::Status(status)) => {
             let output = output(status.json);
-            Ok(Command::Control(Box::new(Task::Status(status)), output).into())
+            Ok(Command::Running(Box::new(Task::Status(status)), output).into())
         }
         #[cfg(unix)]
         Some(Action::Invite(invite)) => {
             let output = Output { qr: invite.qr, ..output(invite.json) };
-            Ok(Command::Control(Box::new(Task::Invite(invite)), output).into())
+            Ok(Command::Running(Box::new(Task::Invite(invite)), output).into())
         }
         #[cfg(unix)]
         Some(Action::Uninvite(uninvite)) => {
             let output = output(uninvite.json);
-            Ok(Command::Control(Box::new(Task::Uninvite(uninvite)), output).into())
+            Ok(Command::Running(Box::new(Task::Uninvite(uninvite)), output).into())
         }
         Some(Action::Host(host)) => {
             let output = Output { qr: host.qr, ..output(host.json) };
@@ -232,7 +236,9 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
         }
         Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
         // Files and units are no commands by themselves: what they say is joined in their place.
-        None | Some(Action::Run(_) | Action::Verify(_)) => ask_for_all(ask, pin, &proxies, output(false)),
+        None | Some(Action::Run(_) | Action::Verify(_) | Action::Ping(_)) => {
+            ask_for_all(ask, pin, &proxies, output(false))
+        }
         #[cfg(unix)]
         Some(Action::Install(_)) => ask_for_all(ask, pin, &proxies, output(false)),
     }

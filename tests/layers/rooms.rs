@@ -177,6 +177,7 @@ pub(crate) const ROOMS: &[Room] = &[
     ),
     room("status/qr", &[], &["qrcodegen"]),
     room("status/report", &[], &["log"]),
+    room("status/snapshot", &[], &["std::time::SystemTime"]),
     room("status/style", &[], &["std::env"]),
     // What starts it.
     room(
@@ -197,13 +198,13 @@ pub(crate) const ROOMS: &[Room] = &[
         ],
         &["clap", "log", "std::env", "std::io", "std::net", "std::process", "thiserror"],
     ),
-    room("cli/control", &[], &["serde_json"]),
-    room("cli/control/ask", &[], &["Instant::now", "std::thread", "std::time::Instant"]),
-    room("cli/control/http", &[], &["Instant::now", "httparse", "std::os", "std::time::Instant"]),
-    room("cli/control/invite", &[], &["SystemTime::now", "std::time::SystemTime"]),
-    room("cli/control/place", &[], &["std::fs", "std::os"]),
+    room("cli/running", &[], &["serde_json"]),
+    room("cli/running/ask", &[], &["Instant::now", "std::thread", "std::time::Instant"]),
+    room("cli/running/http", &[], &["Instant::now", "httparse", "std::os", "std::time::Instant"]),
+    room("cli/running/invite", &[], &["SystemTime::now", "std::time::SystemTime"]),
+    room("cli/running/place", &[], &["std::fs", "std::os"]),
     room(
-        "cli/control/watch",
+        "cli/running/watch",
         &[],
         &["Instant::now", "dialoguer", "elapsed", "signal_hook", "std::thread", "std::time::Instant"],
     ),

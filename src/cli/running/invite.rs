@@ -127,7 +127,7 @@ fn take_back(arguments: &UninviteArguments, scene: &Scene) -> Result<(), Ending>
 /// Finds the host that is meant.
 fn find(name: Option<&ProcessName>, scene: &Scene) -> Result<Host, Ending> {
     let name = name.map(ProcessName::as_str);
-    let processes = Processes::ask(&scene.folder, name);
+    let processes = Processes::ask(&scene.folders, name);
     let role = |status: &Value| status.get("role").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut hosts: Vec<(&Socket, &Value)> = processes.running().filter(|(_, status)| role(status) == "host").collect();
     match (hosts.pop(), hosts.is_empty()) {

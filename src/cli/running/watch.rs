@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::io::{self, IsTerminal as _};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
@@ -64,7 +64,7 @@ pub(super) fn watch(name: Option<&str>, is_json: bool, scene: &Scene) -> Ending 
     let mut is_changed = false;
     while !interrupted.load(Ordering::Relaxed) {
         if scanned.is_none_or(|at| at.elapsed() >= SCAN) {
-            watch.scan(&scene.folder, name);
+            watch.scan(&scene.folders, name);
             scanned = Some(Instant::now());
         }
         match watch.take(is_json) {
@@ -74,7 +74,7 @@ pub(super) fn watch(name: Option<&str>, is_json: bool, scene: &Scene) -> Ending 
         if watch.is_over() {
             return match watch.was_there {
                 true => Ending::Done,
-                false => status::nothing(&Processes::ask(&scene.folder, name), name, scene),
+                false => status::nothing(&Processes::ask(&scene.folders, name), name, scene),
             };
         }
         if is_changed && !is_json && drawn.is_none_or(|at| at.elapsed() >= PAUSE) {
@@ -98,8 +98,8 @@ struct Watch {
 
 impl Watch {
     /// Follows sockets that are new, and those again that nobody had.
-    fn scan(&mut self, folder: &Path, name: Option<&str>) {
-        let mut sockets = place::sockets(folder).sockets;
+    fn scan(&mut self, folders: &[PathBuf], name: Option<&str>) {
+        let mut sockets = place::sockets(folders).sockets;
         sockets.retain(|socket| name.is_none_or(|name| socket.name == name));
         self.known.retain(|socket, known| !matches!(known, Known::Gone(_)) || sockets.contains(socket));
         for socket in sockets {

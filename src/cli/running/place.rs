@@ -29,8 +29,8 @@ pub(super) struct Found {
     pub(super) hidden: usize,
 }
 
-/// Returns the folder of this user's sockets.
-pub(in crate::cli) fn folder() -> PathBuf {
+/// Returns the folders of this user's sockets.
+pub(in crate::cli) fn folders() -> Vec<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let runtime = variable("RUNTIME_DIRECTORY").and_then(|folders| {
         let first = folders.as_os_str().to_string_lossy().split(':').next().map(PathBuf::from);
@@ -38,20 +38,21 @@ pub(in crate::cli) fn folder() -> PathBuf {
     });
     let own = || variable("XDG_RUNTIME_DIR").filter(|folder| folder.is_absolute()).map(|folder| folder.join("pinhole"));
     let user = || fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
-    runtime.or_else(own).unwrap_or_else(|| env::temp_dir().join(format!("pinhole-{}", user())))
+    let temporary = env::temp_dir().join(format!("pinhole-{}", user()));
+    runtime.into_iter().chain(own()).chain([temporary]).collect()
 }
 
-/// Looks for sockets in a folder of the user's own, and in those of units.
-pub(super) fn sockets(own: &Path) -> Found {
+/// Looks for sockets in folders of the user's own, and in those of units.
+pub(super) fn sockets(own: &[PathBuf]) -> Found {
     find(own, Path::new(UNITS))
 }
 
-fn find(own: &Path, units: &Path) -> Found {
+fn find(own: &[PathBuf], units: &Path) -> Found {
     let mut found = Found::default();
-    found.look_into(own);
+    own.iter().for_each(|folder| found.look_into(folder));
     let folders = fs::read_dir(units).into_iter().flatten().flatten();
     for folder in folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).take(MAX_SOCKETS) {
-        if folder.path() != own {
+        if !own.contains(&folder.path()) {
             found.look_into(&folder.path());
         }
     }
@@ -103,10 +104,10 @@ mod tests {
                 .collect();
         fs::write(own.join("file.sock"), "").unwrap();
         let names = |found: Found| found.sockets.into_iter().map(|socket| socket.name).collect::<Vec<_>>();
-        assert_eq!(names(find(&own, &units)), ["b", "nas"]);
+        assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["b", "nas"]);
         // A unit asks for itself, and nothing is there twice.
-        assert_eq!(names(find(&units.join("nas"), &units)), ["nas"]);
-        assert_eq!(names(find(Path::new("/nowhere"), Path::new("/nowhere"))), [""; 0]);
+        assert_eq!(names(find(&[units.join("nas")], &units)), ["nas"]);
+        assert_eq!(names(find(&[], Path::new("/nowhere"))), [""; 0]);
         fs::remove_dir_all(&root).unwrap();
     }
 }

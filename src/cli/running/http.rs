@@ -1,5 +1,5 @@
-//! HTTP to a process of this machine, over the unix socket by which it is controlled. Threads of this short command wait
-//! for it; what answers may be anything that has the socket, so all of it is bounded.
+//! HTTP to a process of this machine, over the unix socket by which it is controlled. Threads of this short command
+//! wait for it. What answers may be anything that has the socket, so all of it is bounded.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;

@@ -18,7 +18,7 @@ pub fn status(arguments: &StatusArguments, scene: &Scene) -> Ending {
     if arguments.watch {
         return watch::watch(name, arguments.json, scene);
     }
-    let processes = Processes::ask(&scene.folder, name);
+    let processes = Processes::ask(&scene.folders, name);
     let text = match arguments.json {
         true => processes.iter().map(|(socket, state)| line(socket, state)).collect(),
         false => picture(processes.iter()),
@@ -39,7 +39,7 @@ pub(super) fn nothing(processes: &Processes, name: Option<&str>, scene: &Scene) 
         if !processes.all.is_empty() {
             return Ending::Failed("not-running", format!("{name} does not run"));
         }
-        let others = Processes::ask(&scene.folder, None);
+        let others = Processes::ask(&scene.folders, None);
         return Ending::Failed(
             "not-running",
             match names(&others) {

@@ -13,7 +13,7 @@ mod watch;
 mod fake_tests;
 
 pub use arguments::{InviteArguments, StatusArguments, UninviteArguments};
-pub(super) use place::folder;
+pub(super) use place::folders;
 
 #[cfg(test)]
 pub(in crate::cli) use arguments::{INVITE_EXAMPLES, STATUS_EXAMPLES, UNINVITE_EXAMPLES};
@@ -56,8 +56,8 @@ pub enum Ending {
 /// What is around one of these commands.
 #[derive(Debug, Clone)]
 pub struct Scene {
-    /// The folder of the user's own sockets.
-    pub folder: PathBuf,
+    /// The folders where sockets of this user's processes may be.
+    pub folders: Vec<PathBuf>,
     /// Somebody is at the terminal, and may be asked.
     pub is_asked: bool,
 }

@@ -32,7 +32,7 @@ fn host(folder: &Folder, name: &str, made: (u16, &'static str)) -> Receiver<Stri
 }
 
 fn scene(folder: &Folder) -> Scene {
-    Scene { folder: folder.path().to_owned(), is_asked: false }
+    Scene { folders: vec![folder.path().to_owned()], is_asked: false }
 }
 
 fn refusal(folder: &Folder, line: &[&str]) -> Ending {

@@ -1,6 +1,6 @@
 //! Asks all running processes what they are doing, at the same time and each for a short while.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,8 +32,8 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Asks each process whose socket is there, or each of this name.
-    pub(super) fn ask(folder: &Path, name: Option<&str>) -> Processes {
-        let Found { mut sockets, hidden } = place::sockets(folder);
+    pub(super) fn ask(folders: &[PathBuf], name: Option<&str>) -> Processes {
+        let Found { mut sockets, hidden } = place::sockets(folders);
         sockets.retain(|socket| name.is_none_or(|name| socket.name == name));
         let (answered, answers) = mpsc::channel();
         for (number, socket) in sockets.iter().enumerate() {
