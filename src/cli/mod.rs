@@ -6,6 +6,7 @@ pub mod check;
 mod choices;
 pub mod client;
 pub mod command;
+mod control;
 pub mod documents;
 pub mod expiry;
 mod failure;
@@ -69,6 +70,7 @@ use crate::status::style::Role;
 use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
+use control::ControlSurroundings;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
@@ -136,6 +138,7 @@ fn surroundings<'a>(ask: Option<&'a mut Ask<'a>>) -> Surroundings<'a> {
         folder: env::current_dir().ok(),
         config: config_folder(),
         role: None,
+        control: ControlSurroundings::of_process(),
     }
 }
 
@@ -307,7 +310,7 @@ fn said(done: Result<String, String>, code: &str, (output, printer): (Output, &P
 #[cfg(unix)]
 fn scene(output: Output) -> running::Scene {
     let is_asked = !output.json && io::stdin().is_terminal() && io::stderr().is_terminal();
-    running::Scene { folders: running::folders(), is_asked }
+    running::Scene { folders: control::folders().into_iter().map(|folder| folder.path).collect(), is_asked }
 }
 
 /// Says how a command that asks running processes ended, and returns the exit code.

@@ -6,9 +6,9 @@ use crate::access::RuleError;
 use crate::address::AddressError;
 #[cfg(feature = "server")]
 use crate::config::DirectoryUrlError;
-use crate::config::DomainError;
 #[cfg(unix)]
 use crate::config::MAX_LABEL;
+use crate::config::{AdminTokenError, DomainError, ExpiryError, ProcessNameError};
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
 use crate::signaling::invitation::InvitationIdError;
@@ -57,6 +57,10 @@ impl WrongValue {
 pub(super) enum Problem {
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error(transparent)]
+    ProcessName(#[from] ProcessNameError),
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
     #[error("{}", .0.problem())]
     Url(#[from] UrlError),
     #[cfg(feature = "server")]
@@ -142,13 +146,10 @@ pub(super) enum Problem {
     )]
     UnitName(usize),
     #[cfg(unix)]
-    #[error("the name of a running process has 1 to 200 characters and no slash")]
-    ProcessName,
-    #[cfg(unix)]
     #[error("an invitation is called by 1 to {MAX_LABEL} characters, and none of them a control character")]
     Label,
-    #[error("it is no such date")]
-    NoMoment,
+    #[error(transparent)]
+    Expiry(#[from] ExpiryError),
     #[error(transparent)]
     Invitation(#[from] InvitationIdError),
     #[error("it has no unit")]

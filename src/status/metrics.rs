@@ -1,5 +1,6 @@
 //! Metrics of a server, in Prometheus' text format 0.0.4.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
@@ -156,6 +157,17 @@ impl Metrics {
         self.answers.add(after);
     }
 
+    /// Returns how many answers of the gateway had which status.
+    pub(crate) fn by_status(&self) -> BTreeMap<String, u64> {
+        let counted = (FIRST_STATUS..).zip(self.statuses.iter()).filter(|(_, count)| **count > 0);
+        counted.map(|(status, count)| (status.to_string(), *count)).collect()
+    }
+
+    /// Returns the time within which such a part of the answers began, in milliseconds, as far as the histogram tells.
+    pub(crate) fn quantile_ms(&self, part: f64) -> Option<f64> {
+        self.answers.quantile(part).map(|seconds| (seconds * 1e6).round() / 1e3)
+    }
+
     /// Returns the metrics in Prometheus' text format.
     pub fn render(&self) -> String {
         let mut page = Page(String::with_capacity(8 * 1024));
@@ -216,6 +228,23 @@ impl Metrics {
 }
 
 impl Histogram {
+    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread evenly.
+    fn quantile(&self, part: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let (mut below, mut from) = (0.0, 0.0);
+        let wanted = part * self.count as f64;
+        for (bound, count) in BUCKETS.iter().zip(self.buckets) {
+            let count = count as f64;
+            if count > 0.0 && below + count >= wanted {
+                return Some(from + (bound - from) * ((wanted - below) / count).clamp(0.0, 1.0));
+            }
+            (below, from) = (below + count, *bound);
+        }
+        Some(from)
+    }
+
     fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = BUCKETS.iter().position(|bound| seconds <= *bound);

@@ -8,12 +8,14 @@ mod human;
 mod invitation;
 #[cfg(feature = "cli")]
 pub mod issued;
-pub mod json;
+pub(crate) mod json;
 pub mod metrics;
+pub(crate) mod overview;
 mod paint;
 pub mod printer;
 #[cfg(feature = "cli")]
 mod qr;
+mod redaction;
 pub mod refusal;
 pub mod report;
 mod serving;

@@ -8,7 +8,7 @@ use crate::access::{ReverseRule, Rule};
 use crate::cli::expiry;
 use crate::cli::parse;
 use crate::cli::problem::{Problem, WrongValue};
-use crate::config::{MAX_LABEL, is_service_name};
+use crate::config::{MAX_LABEL, ProcessName, is_service_name};
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::url::SignalingUrl;
 
@@ -50,7 +50,7 @@ Sessions by it end within a second, and are told why.";
 #[command(after_help = STATUS_EXAMPLES)]
 pub struct StatusArguments {
     /// The process to show, instead of all
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = parse::process_name)]
     pub name: Option<ProcessName>,
     /// Show it again whenever something changes
     ///
@@ -69,7 +69,7 @@ pub struct StatusArguments {
 #[command(after_help = INVITE_EXAMPLES)]
 pub struct InviteArguments {
     /// The host that invites, if several run
-    #[arg(value_name = "NAME", value_parser = name)]
+    #[arg(value_name = "NAME", value_parser = parse::process_name)]
     pub name: Option<ProcessName>,
     /// The services that guests have, by name: web,ssh
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = service)]
@@ -121,8 +121,8 @@ pub struct InviteArguments {
 #[command(after_help = UNINVITE_EXAMPLES, override_usage = "pinhole uninvite [OPTIONS] [NAME] <ID>")]
 pub struct UninviteArguments {
     /// The host, if several run, and the id of the invitation
-    #[arg(value_name = "ID", required = true, num_args = 1..=2, value_parser = name)]
-    pub words: Vec<ProcessName>,
+    #[arg(value_name = "ID", required = true, num_args = 1..=2, value_parser = word)]
+    pub words: Vec<Word>,
     /// Print a JSON object if it fails, instead of a sentence
     #[arg(long)]
     pub json: bool,
@@ -132,36 +132,26 @@ impl UninviteArguments {
     /// Returns the host's name, if there is one, and the id.
     ///
     /// # Errors
-    /// The id is none.
-    pub(super) fn parts(&self) -> Result<(Option<&ProcessName>, InvitationId), WrongValue> {
+    /// The name is none, or the id.
+    pub(super) fn parts(&self) -> Result<(Option<ProcessName>, InvitationId), WrongValue> {
         let (host, id) = match self.words.as_slice() {
-            [host, id] => (Some(host), id.as_str()),
-            [id] => (None, id.as_str()),
+            [Word(host), Word(id)] => (Some(parse::process_name(host)?), id.as_str()),
+            [Word(id)] => (None, id.as_str()),
             _ => (None, ""),
         };
         Ok((host, parse::invitation_id(id)?))
     }
 }
 
-/// Longest name of a process, in bytes: that of its socket must be the name of a file.
-const MAX_NAME: usize = 200;
-
-/// What a running process is called.
+/// A name of a process, or the id of an invitation: its place says which of the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProcessName(String);
+pub struct Word(String);
 
-impl ProcessName {
-    /// Returns it as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+fn word(text: &str) -> Result<Word, WrongValue> {
+    match parse::process_name(text) {
+        Ok(_) => Ok(Word(text.to_owned())),
+        Err(_) => parse::invitation_id(text).map(|id| Word(id.to_string())),
     }
-}
-
-/// Parses the name of a running process.
-fn name(text: &str) -> Result<ProcessName, WrongValue> {
-    let is_name = (1..=MAX_NAME).contains(&text.len()) && !text.contains(['/', '\0']);
-    let hint = "pinhole status says what runs";
-    is_name.then(|| ProcessName(text.to_owned())).ok_or_else(|| WrongValue::new(text, Problem::ProcessName, hint))
 }
 
 /// The name of a service.

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::arguments::{EndingTime, InviteArguments, Label, ProcessName, ServiceName, UninviteArguments};
+use super::arguments::{EndingTime, InviteArguments, Label, ServiceName, UninviteArguments};
 use super::ask::{Processes, object, tell};
 use super::http::{Answer, AskError};
 use super::place::Socket;
@@ -14,10 +14,9 @@ use crate::cli::prompt::Prompter;
 use crate::cli::question::{Ask, NoAnswer, Question, ask_until};
 use crate::cli::secret_file::{self, Secret};
 use crate::cli::{expiry, parse};
-use crate::config::Expiry;
+use crate::config::{Expiry, ProcessName};
 use crate::signaling::url::SignalingUrl;
 use crate::status::issued::Issued;
-use crate::status::json::printable;
 use crate::status::style::Style;
 use crate::status::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
 
@@ -90,7 +89,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
     };
     let expires = text("expires");
     let said = match arguments.json {
-        true => printable(&json!({ "event": "invited", "id": id, "url": url, "expires": expires })),
+        true => status::as_line(&serde_json::json!({ "event": "invited", "id": id, "url": url, "expires": expires })),
         false => {
             let named = if host.is_named { format!("{} ", shell_quote(&host.socket.name)) } else { String::new() };
             let issued = Issued {
@@ -108,7 +107,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
 
 fn take_back(arguments: &UninviteArguments, scene: &Scene) -> Result<(), Ending> {
     let (name, id) = arguments.parts().map_err(|wrong| Ending::Unclear(wrong.of("ID").to_string()))?;
-    let host = find(name, scene)?;
+    let host = find(name.as_ref(), scene)?;
     let answer = tell(&host.socket.path, "DELETE", format!("/v1/invitations/{id}"), None);
     if answer.as_ref().is_ok_and(|answer| answer.status == 404) {
         let sentence = format!("{} has no invitation {id}; pinhole status shows which there are", host.name());
@@ -218,7 +217,7 @@ fn asked(ask: &mut Ask<'_>) -> Result<Option<SignalingUrl>, NoAnswer> {
 fn body(arguments: &InviteArguments, pin: Option<String>, public_url: Option<&SignalingUrl>) -> String {
     let texts = |rules: Vec<String>| if rules.is_empty() { Value::Null } else { rules.into() };
     let services = arguments.services.iter().map(|ServiceName(name)| name.clone()).collect::<Vec<_>>();
-    let fields = json!({
+    let fields = serde_json::json!({
         "label": arguments.label.as_ref().map(|Label(label)| label),
         "services": services,
         "allow": texts(arguments.allow.iter().map(ToString::to_string).collect()),

@@ -3,6 +3,8 @@ use std::sync::mpsc::Receiver;
 use clap::Parser;
 
 use super::super::fake_tests::{Folder, json as answer};
+use serde_json::json;
+
 use super::*;
 
 #[derive(Debug, Parser)]

@@ -13,7 +13,6 @@ mod watch;
 mod fake_tests;
 
 pub use arguments::{InviteArguments, StatusArguments, UninviteArguments};
-pub(super) use place::folders;
 
 #[cfg(test)]
 pub(in crate::cli) use arguments::{INVITE_EXAMPLES, STATUS_EXAMPLES, UNINVITE_EXAMPLES};

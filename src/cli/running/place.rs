@@ -1,10 +1,10 @@
 //! Where the sockets are by which running processes are controlled, and which there are.
 
-use std::env;
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use crate::net::folder;
 
 /// Where units have their folders.
 const UNITS: &str = "/run/pinhole";
@@ -29,19 +29,6 @@ pub(super) struct Found {
     pub(super) hidden: usize,
 }
 
-/// Returns the folders of this user's sockets.
-pub(in crate::cli) fn folders() -> Vec<PathBuf> {
-    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let runtime = variable("RUNTIME_DIRECTORY").and_then(|folders| {
-        let first = folders.as_os_str().to_string_lossy().split(':').next().map(PathBuf::from);
-        first.filter(|folder| folder.is_absolute())
-    });
-    let own = || variable("XDG_RUNTIME_DIR").filter(|folder| folder.is_absolute()).map(|folder| folder.join("pinhole"));
-    let user = || fs::metadata("/proc/self").map(|own| own.uid()).unwrap_or_default();
-    let temporary = env::temp_dir().join(format!("pinhole-{}", user()));
-    runtime.into_iter().chain(own()).chain([temporary]).collect()
-}
-
 /// Looks for sockets in folders of the user's own, and in those of units.
 pub(super) fn sockets(own: &[PathBuf]) -> Found {
     find(own, Path::new(UNITS))
@@ -49,7 +36,8 @@ pub(super) fn sockets(own: &[PathBuf]) -> Found {
 
 fn find(own: &[PathBuf], units: &Path) -> Found {
     let mut found = Found::default();
-    own.iter().for_each(|folder| found.look_into(folder));
+    // In a folder that somebody else made, sockets are of whoever that was.
+    own.iter().filter(|path| folder::check(path).is_ok()).for_each(|folder| found.look_into(folder));
     let folders = fs::read_dir(units).into_iter().flatten().flatten();
     for folder in folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).take(MAX_SOCKETS) {
         if !own.contains(&folder.path()) {

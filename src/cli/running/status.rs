@@ -2,14 +2,15 @@
 
 use std::io::{self, Write as _};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::arguments::{ProcessName, StatusArguments};
+use super::arguments::StatusArguments;
 use super::ask::Processes;
 use super::http::AskError;
 use super::place::Socket;
 use super::{Ending, Scene, show, watch};
-use crate::status::json::printable;
+use crate::config::ProcessName;
+use crate::status::json as lines;
 use crate::status::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
 
 /// Shows what runs.
@@ -79,7 +80,7 @@ pub(super) fn line(socket: &Socket, state: State<'_>) -> String {
     let path = socket.path.display().to_string();
     let mut object = match state {
         Ok(status) => status.clone(),
-        Err(error) => json!({
+        Err(error) => serde_json::json!({
             "event": "warning",
             "code": error.code(),
             "message": sanitize(&format!("{}: {error}", socket.name), MAX_MESSAGE),
@@ -90,7 +91,7 @@ pub(super) fn line(socket: &Socket, state: State<'_>) -> String {
         fields.entry("name").or_insert_with(|| socket.name.clone().into());
         fields.insert("socket".to_owned(), path.into());
     }
-    printable(&object)
+    as_line(&object)
 }
 
 /// Prints a text on stdout.
@@ -98,4 +99,9 @@ pub(super) fn print(text: &str) -> Result<(), String> {
     let mut stdout = io::stdout().lock();
     let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     printed.map_err(|error| format!("stdout takes no more: {error}"))
+}
+
+/// Returns a value as a line of JSON, whoever chose the texts in it.
+pub(super) fn as_line(value: &Value) -> String {
+    lines::line(value).map(|line| String::from_utf8_lossy(&line).into_owned()).unwrap_or_default()
 }

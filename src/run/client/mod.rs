@@ -13,6 +13,7 @@
 //! While a session lives but has no path, the client dials the host to rejoin it (`links`). The local ports stay open
 //! all the time (`local`).
 
+mod control;
 mod dial;
 mod joining;
 mod links;
@@ -63,6 +64,8 @@ use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 #[cfg(unix)]
 use crate::config::StreamTarget;
+use crate::control::Order;
+use crate::http::Answer;
 use crate::session::End;
 use crate::shares::Source;
 #[cfg(feature = "cli")]
@@ -163,6 +166,7 @@ impl Client {
             ping: None,
             stage: Stage::Joining,
         };
+        client.core.control.open(&mut client.core.turn, client.config.control.as_ref())?;
         client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
@@ -424,6 +428,18 @@ impl Side for Client {
         self.survey()
     }
 
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn end_session(&mut self, session: SessionKey) {
+        self.dismiss(session);
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(which) => self.accept(which),
@@ -447,7 +463,7 @@ impl Side for Client {
             Notice::Client(notice) => self.handle_own(notice),
             // Of other streams, the connection or flow is gone.
             Notice::Unowned { session, event } => self.handle_request_stream(session, &event),
-            Notice::Host(_) | Notice::Server(_) | Notice::Look => {}
+            Notice::Host(_) | Notice::Server(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ impl Ping {
     /// Certificates cannot be read.
     pub fn new(config: ClientConfig, plan: PingPlan, reporter: Reporter) -> Result<Ping, RunError> {
         let (forwards, reverse, dynamic) = (Vec::new(), Vec::new(), Vec::new());
-        let config = ClientConfig { forwards, reverse, dynamic, once: true, retry: false, ..config };
+        let config = ClientConfig { forwards, reverse, dynamic, once: true, retry: false, control: None, ..config };
         let name = config.url.host_id().map_or_else(|| config.url.host().to_owned(), |id| id.to_string());
         let mut client = Client::bind(config, reporter)?;
         client.ping = Some(Pinging::new(name, plan));
