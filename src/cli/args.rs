@@ -11,6 +11,9 @@ use super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::client::ClientArguments;
 use super::documents::{CompletionsArguments, ManualArguments};
 use super::host::HostArguments;
+use super::ping::PingArguments;
+#[cfg(unix)]
+use super::running::{InviteArguments, StatusArguments, UninviteArguments};
 use super::saving::HostsArguments;
 #[cfg(feature = "server")]
 use super::server::ServerArguments;
@@ -26,6 +29,7 @@ Examples:
                            makes it appear on port 25565 here
   pinhole server --open    gives hosts lasting names; both sides reach it
   pinhole run nas.toml     does what a file says
+  pinhole status           shows who is connected, and how
   pinhole check            shows what this network allows
   pinhole demo             shows a tunnel on this machine alone
 
@@ -115,6 +119,17 @@ pub enum Action {
     Uninstall(UninstallArguments),
     /// List and remove the hosts that pinhole client --save has saved
     Hosts(HostsArguments),
+    /// Show what runs on this machine: who is connected, by which path, how fast
+    #[cfg(unix)]
+    Status(StatusArguments),
+    /// Have a host that runs invite somebody: to some services, for some time
+    #[cfg(unix)]
+    Invite(InviteArguments),
+    /// Take back an invitation of a host that runs
+    #[cfg(unix)]
+    Uninvite(UninviteArguments),
+    /// Have a host answer, and say by which path it does and how fast
+    Ping(PingArguments),
     /// Show what this network allows, and whether a host can be reached from it
     Check(CheckArguments),
     /// Show a tunnel on this machine: a host, a client and a small web service

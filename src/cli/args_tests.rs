@@ -6,7 +6,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::super::failure::{Failure, UsageError};
-use super::super::{check, client, command, documents, host, line, parse, quantity, server};
+use super::super::{check, client, command, documents, host, line, parse, ping, quantity, running, server};
 use super::*;
 use crate::config::{
     ClientConfig, DEFAULT_HOST_LISTEN, DEFAULT_STUN_SERVERS, HostConfig, ServerAccess, ServerConfig,
@@ -128,6 +128,25 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["server", "--peer-listen", "a:1"], "--peer-listen 'a:1': only addresses of this machine can be listened on"),
     (&["server", "--advertise", "ws://a?b"], "--advertise: the URL of a server has no pin and nothing else after a"),
     (&["server", "--directory", "http://:pw@a"], "--directory: it does not begin with redis:// or rediss://; a right one"),
+    (&["status", "a/b"], "NAME 'a/b': a name has 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and does not"),
+    (&["invite", "a/b"], "NAME 'a/b': a name has 1 to 63 of a to z, 0 to 9, dot, hyphen and underscore, and does not"),
+    (&["invite", "--services", "web,A"], "--services 'A': the name of a service is 1 to 63 of a to z, 0 to 9, dot,"),
+    (&["invite", "--allow", "a"], "--allow 'a': it has no ports after a colon; * stands for all of them; give HOST:PORTS"),
+    (&["invite", "--allow-reverse", "a"], "--allow-reverse 'a': the port is not a number from 0 to 65535; give [BIND:]"),
+    (&["invite", "--expires", "2w"], "--expires '2w': it has no unit; give 30s, 15m, 2h, 7d, or a date with a time and"),
+    (&["invite", "--max-sessions", "0"], "--max-sessions '0': that many sessions are not possible; give a number"),
+    (&["invite", "--label", ""], "--label '': an invitation is called by 1 to 64 characters, and none of them a control"),
+    (&["invite", "--public-url", "ftp://a"], "--public-url: the URL must begin with wss:// or ws://; a right URL looks"),
+    (&["uninvite", "a/b"], "ID 'a/b': an invitation's id"),
+    (&["ping", "ftp://a"], "URL: the URL must begin with wss:// or ws://; a right URL looks like wss://abc123-5000"),
+    (&["ping", "ws://a", "--count", "0"], "--count '0': it is not between 1 and 1000000; give a whole number"),
+    (&["ping", "ws://a", "--interval", "0"], "--interval '0': it is not between 0.1 and 3600; give seconds, for"),
+    (&["ping", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
+    (&["ping", "ws://a", "--server", "ws://a?b"], "--server: the URL of a server has no pin and nothing else after"),
+    (&["ping", "ws://a", "--header", "Host: a"], "--header 'Host': pinhole sets that header itself, or has to leave"),
+    (&["ping", "ws://a", "--stun", "a"], "--stun 'a': it has no port number"),
+    (&["ping", "ws://a", "--p2p-timeout", "121"], "--p2p-timeout '121': that is no number of seconds from 1 to 120"),
+    (&["ping", "ws://a", "--grace", ""], "--grace '': that is no number of seconds"),
     (&["check", "ws://a/<pin>"], "URL: the URL has <…> where an address belongs"),
     (&["check", "ws://a", "--pin", ""], "--pin '': a pin has at least one character; give"),
     (&["check", "--stun", "stuns:a"], "--stun 'stuns:a': STUN over TLS (stuns:) is not supported, and protects nothing"),
@@ -223,10 +242,11 @@ fn help_says_the_defaults_that_are_not_claps() {
 fn help_has_examples_variables_and_exit_codes() {
     let proxies = ["HTTPS_PROXY", "http_proxy", "ALL_PROXY", "NO_PROXY"];
     let output = ["RUST_LOG", "NO_COLOR", "Exit codes: 0 done, 1 failed, 2 wrong usage.", "Examples: pinhole"];
-    let cases: [(&str, &[&str]); 4] = [
+    let cases: [(&str, &[&str]); 5] = [
         ("host", &["PINHOLE_PIN", "PINHOLE_TOKEN", "PINHOLE_PUBLIC_AUTH", "Through a server:"]),
         ("client", &["PINHOLE_PIN", "PINHOLE_PROXY_AUTH", "Forwards:"]),
         ("check", &["PINHOLE_PIN"]),
+        ("ping", &["PINHOLE_PIN"]),
         ("server", &["[[token]]", "SIGHUP"]),
     ];
     for (name, own) in cases {
@@ -279,6 +299,11 @@ fn help_fits_terminals_of_80_and_100_columns() {
         documents::EXAMPLES,
         check::EXAMPLES,
         check::ENVIRONMENT,
+        ping::EXAMPLES,
+        ping::ENVIRONMENT,
+        running::STATUS_EXAMPLES,
+        running::INVITE_EXAMPLES,
+        running::UNINVITE_EXAMPLES,
     ];
     for line in fixed.iter().flat_map(|text| text.lines()) {
         assert!(line.chars().count() <= 80, "{line}");

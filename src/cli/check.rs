@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::choices::{self, OUTPUT_HELP, PROXY_HELP};
+use super::client::ClientArguments;
 use super::failure::UsageError;
 use super::parse::{self, HostUrl};
 use super::secrets::PIN;
@@ -21,6 +22,7 @@ Examples:
   pinhole check                           this machine's network alone
   pinhole check 'wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456'
                                           and a host's: do they get along?
+  pinhole check nas                       that of a host that was saved
   pinhole check --stun stun.example.org:3478 --json
 
 It ends within seconds: with exit code 0 if nothing keeps the two sides from
@@ -34,7 +36,7 @@ Environment:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{ENVIRONMENT}\n{PROXY_HELP}\n{OUTPUT_HELP}"))]
 pub struct CheckArguments {
-    /// The URL that the host printed
+    /// The URL that the host printed, or the name of a saved host
     ///
     /// With the pin, the host tells about its network, and the check says what both networks mean together. The host
     /// does not count the visit as a session. Without a pin only its signaling is looked at.
@@ -45,6 +47,9 @@ pub struct CheckArguments {
     /// It is not asked for.
     #[arg(long, value_name = "PIN", requires = "url", value_parser = parse::pin)]
     pub pin: Option<Pin>,
+    /// A file with the pin in its first line
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub pin_file: Option<PathBuf>,
     /// A STUN server to ask instead of Google's (repeatable)
     ///
     /// HOST:PORT, stun:HOST:PORT, or stun:HOST for port 3478. Without this, stun.l.google.com:19302 and
@@ -78,10 +83,18 @@ pub(super) fn settings(
     let ca = choices::ca(arguments.ca, [&url])?;
     let headers = choices::headers(arguments.headers)?;
     let environment = if url_pin.is_some() { None } else { environment };
-    let pin = PIN.pick(arguments.pin, None, environment, &mut Vec::new())?;
+    let pin = PIN.pick(arguments.pin, arguments.pin_file.as_deref(), environment, &mut Vec::new())?;
     let pin = choices::nearest_pin(url_pin, pin)?;
     let proxy = choices::proxy(&url, proxies)?;
     Ok(CheckConfig { stun, visit: Some(VisitConfig { url, pin, ca, headers, proxy }) })
+}
+
+impl CheckArguments {
+    /// Returns what is asked of the host that was saved with these arguments of a client.
+    pub(super) fn of_saved(client: ClientArguments) -> CheckArguments {
+        let ClientArguments { url, pin, pin_file, ca, headers, reach, json, .. } = client;
+        CheckArguments { url: Some(url), pin, pin_file, stun: reach.stun, no_stun: reach.no_stun, ca, headers, json }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use super::install::Plan;
 use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
+#[cfg(unix)]
+use super::running::Task;
 use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
@@ -27,6 +29,7 @@ use super::wizard::{self, Answers};
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
 use crate::http::proxy::ProxyVariables;
+use crate::run::PingPlan;
 
 /// What a command line asks for, ready to run.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub enum Command {
     Server(ServerConfig, Output),
     /// `pinhole check`.
     Check(CheckConfig, Output),
+    /// `pinhole ping`.
+    Ping(ClientConfig, PingPlan, Output),
     /// `pinhole demo`.
     Demo(Output),
     /// `pinhole verify` and `--print-config`: says this, and ends.
@@ -48,6 +53,9 @@ pub enum Command {
     SaveHosts(Box<Change>),
     /// `pinhole completions` and `pinhole man`.
     Document(Document, Output),
+    /// `pinhole status`, `invite` and `uninvite`.
+    #[cfg(unix)]
+    Running(Box<Task>, Output),
     /// `pinhole install`.
     #[cfg(unix)]
     Install(Box<Plan>),
@@ -63,6 +71,7 @@ impl Command {
             Command::Host(_, output)
             | Command::Client(_, _, output)
             | Command::Check(_, output)
+            | Command::Ping(_, _, output)
             | Command::Demo(output)
             | Command::Document(_, output) => *output,
             #[cfg(feature = "server")]
@@ -70,6 +79,8 @@ impl Command {
             Command::Print(_) | Command::SaveHosts(_) => Output::default(),
             #[cfg(unix)]
             Command::Install(_) | Command::Uninstall(_) => Output::default(),
+            #[cfg(unix)]
+            Command::Running(_, output) => *output,
         }
     }
 }
@@ -173,6 +184,21 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
+        #[cfg(unix)]
+        Some(Action::Status(status)) => {
+            let output = output(status.json);
+            Ok(Command::Running(Box::new(Task::Status(status)), output).into())
+        }
+        #[cfg(unix)]
+        Some(Action::Invite(invite)) => {
+            let output = Output { qr: invite.qr, ..output(invite.json) };
+            Ok(Command::Running(Box::new(Task::Invite(invite)), output).into())
+        }
+        #[cfg(unix)]
+        Some(Action::Uninvite(uninvite)) => {
+            let output = output(uninvite.json);
+            Ok(Command::Running(Box::new(Task::Uninvite(uninvite)), output).into())
+        }
         Some(Action::Host(host)) => {
             let output = Output { qr: host.qr, ..output(host.json) };
             let (terminal, proxies) = (ask.is_some(), &proxies);
@@ -216,7 +242,9 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
         }
         Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
         // Files and units are no commands by themselves: what they say is joined in their place.
-        None | Some(Action::Run(_) | Action::Verify(_)) => ask_for_all(ask, (pin, control), &proxies, output(false)),
+        None | Some(Action::Run(_) | Action::Verify(_) | Action::Ping(_)) => {
+            ask_for_all(ask, (pin, control), &proxies, output(false))
+        }
         #[cfg(unix)]
         Some(Action::Install(_)) => ask_for_all(ask, (pin, control), &proxies, output(false)),
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 use super::args::{Action, Arguments};
+use super::check::CheckArguments;
 use super::client::ClientArguments;
 use super::command::{Command, Parsed, Refusal, Surroundings, command};
 use super::failure::{Failure, UsageError};
@@ -96,7 +97,20 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         #[cfg(unix)]
         (Some(Action::Install(install)), _) => installed(install, surroundings),
+        (Some(Action::Ping(ping)), Some((_, matches))) => {
+            let mut parsed = as_client(matches, surroundings, output)?;
+            parsed.command = match parsed.command {
+                Command::Client(config, _, output) => Command::Ping(config, ping.plan(), output),
+                other => other,
+            };
+            Ok(parsed)
+        }
         (action, Some((name, matches))) => {
+            if name == "check"
+                && let Some(document) = hosts::named(matches, surroundings.config.as_deref())?
+            {
+                return checked(&document, matches, surroundings, output);
+            }
             if let Some(Action::Client(ClientArguments { save: Some(name), .. })) = &action {
                 let name = name.clone();
                 return saved(&name, Arguments { command: action, ..arguments }, matches, surroundings);
@@ -124,6 +138,42 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         (action, None) => command(Arguments { command: action, ..arguments }, surroundings),
     }
+}
+
+/// Has a client made of the arguments of another command, and of the saved host if they name one.
+fn as_client(matches: &ArgMatches, surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
+    let keys = Keys::of("client");
+    let mut line = keys.given(matches);
+    if let Some(document) = hosts::named(matches, surroundings.config.as_deref())? {
+        line.retain(|setting| setting.key != "url");
+        output.json |= document.wants_json();
+        return joined(&document, line, matches, surroundings);
+    }
+    let arguments = Arguments::from_arg_matches(&keys.parse(&line)?)?;
+    let mut parsed = command(arguments, surroundings)?;
+    parsed.remarks.extend(secrets::shown(matches));
+    Ok(parsed)
+}
+
+/// Has a saved host checked.
+fn checked(
+    document: &Document,
+    matches: &ArgMatches,
+    surroundings: Surroundings<'_>,
+    output: &mut Output,
+) -> Result<Parsed, Refusal> {
+    let mut line = document.keys.given(matches);
+    line.retain(|setting| setting.key != "url");
+    output.json |= document.wants_json();
+    let settings = document.join(line, |key| surroundings.has_secret(key));
+    let mut arguments = of_file(document, &settings)?;
+    arguments.command = match arguments.command {
+        Some(Action::Client(client)) => Some(Action::Check(CheckArguments::of_saved(client))),
+        other => other,
+    };
+    let mut parsed = command(arguments, surroundings).map_err(|refusal| explained(document, &settings, refusal))?;
+    parsed.remarks.extend(document.remark().into_iter().chain(secrets::shown(matches)));
+    Ok(parsed)
 }
 
 /// Joins what a file says and what a command line says of the same role.

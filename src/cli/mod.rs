@@ -21,6 +21,7 @@ pub mod logging;
 pub mod manual;
 mod output;
 pub mod parse;
+pub mod ping;
 #[cfg(unix)]
 mod pipe;
 mod private_file;
@@ -30,6 +31,8 @@ pub mod quantity;
 pub mod question;
 pub mod registration;
 mod reload;
+#[cfg(unix)]
+pub mod running;
 mod saving;
 pub mod secret_file;
 mod secrets;
@@ -58,7 +61,7 @@ use crate::http::proxy::ProxyVariables;
 use crate::net::limits;
 #[cfg(feature = "server")]
 use crate::run::Server;
-use crate::run::{Check, Client, HangUps, Host, RunError};
+use crate::run::{Check, Client, HangUps, Host, Ping, PingError, PingPlan, RunError};
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::printer::Printer;
@@ -188,8 +191,16 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
                 Err(error) => failed(output, printer, error.code(), error.to_string()),
             };
         }
+        Command::Ping(config, plan, output) => {
+            return match ping(config, plan, (output, printer), hang_ups) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(output, printer, error.code(), error.to_string()),
+            };
+        }
         Command::Print(text) => return print(&text, output, printer),
         Command::SaveHosts(change) => return said(change.write(), "save", (output, printer)),
+        #[cfg(unix)]
+        Command::Running(task, output) => return ended(task.run(&scene(output)), (output, printer)),
         #[cfg(unix)]
         Command::Install(plan) => return said(install::install(&plan), "install", (output, printer)),
         #[cfg(unix)]
@@ -241,6 +252,28 @@ fn run_client(
     Ok(())
 }
 
+/// Runs a ping. A person is told of what it finds and what goes wrong, and not of the session below.
+fn ping(
+    config: ClientConfig,
+    plan: PingPlan,
+    (output, printer): (Output, &Printer),
+    hang_ups: Option<HangUps>,
+) -> Result<(), PingError> {
+    let mut reporter = output.reporter(Role::Client, printer);
+    let is_told = move |event: &Event| match event {
+        Event::Connected { .. } | Event::Path { .. } | Event::Disconnected { .. } => output.json,
+        _ => true,
+    };
+    let report = move |event: &Event| {
+        if is_told(event) {
+            reporter.report(event);
+        }
+    };
+    let mut ping = Ping::new(config, plan, Box::new(report))?;
+    ping.handle_signals(hang_ups)?;
+    ping.run()
+}
+
 /// Returns what `systemctl status` calls the other side.
 fn place(url: &SignalingUrl, others: usize) -> String {
     match others {
@@ -270,6 +303,26 @@ fn said(done: Result<String, String>, code: &str, (output, printer): (Output, &P
     match done {
         Ok(text) => print(&text, output, printer),
         Err(message) => failed(output, printer, code, message),
+    }
+}
+
+/// Returns what is around a command that asks running processes.
+#[cfg(unix)]
+fn scene(output: Output) -> running::Scene {
+    let is_asked = !output.json && io::stdin().is_terminal() && io::stderr().is_terminal();
+    running::Scene { folders: control::folders().into_iter().map(|folder| folder.path).collect(), is_asked }
+}
+
+/// Says how a command that asks running processes ended, and returns the exit code.
+#[cfg(unix)]
+fn ended(ending: running::Ending, (output, printer): (Output, &Printer)) -> ExitCode {
+    match ending {
+        running::Ending::Done => ExitCode::SUCCESS,
+        running::Ending::Failed(code, message) => failed(output, printer, code, message),
+        running::Ending::Unclear(message) => {
+            failed(output, printer, "usage", message);
+            ExitCode::from(WRONG_USAGE)
+        }
     }
 }
 

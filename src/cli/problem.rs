@@ -6,6 +6,8 @@ use crate::access::RuleError;
 use crate::address::AddressError;
 #[cfg(feature = "server")]
 use crate::config::DirectoryUrlError;
+#[cfg(unix)]
+use crate::config::MAX_LABEL;
 use crate::config::{AdminTokenError, DomainError, ExpiryError, ProcessNameError};
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
@@ -143,6 +145,9 @@ pub(super) enum Problem {
         "the name of a unit is 1 to {0} of a to z, A to Z, 0 to 9, dot, hyphen and underscore, none of these in front"
     )]
     UnitName(usize),
+    #[cfg(unix)]
+    #[error("an invitation is called by 1 to {MAX_LABEL} characters, and none of them a control character")]
+    Label,
     #[error(transparent)]
     Expiry(#[from] ExpiryError),
     #[error(transparent)]

@@ -1,5 +1,7 @@
 //! Sizes, rates and counts, as people type them.
 
+use std::time::Duration;
+
 use super::problem::{Problem, WrongValue};
 use crate::address::digits;
 use crate::config::Rate;
@@ -49,6 +51,17 @@ pub fn rate(text: &str) -> Result<Rate, WrongValue> {
         let hint = "give bits or bytes a second, for example 20mbit, 500kbit or 2.5MB/s";
         WrongValue::new(text, problem, hint)
     })
+}
+
+/// Parses a time in seconds, which may have a point: `1`, `0.5`.
+///
+/// # Errors
+/// It is none, or not between 0.1 and 3600.
+pub fn interval(text: &str) -> Result<Duration, WrongValue> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|seconds| is_plain && (0.1..=3600.0).contains(seconds));
+    let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| WrongValue::new(text, Problem::Bounds("0.1", "3600"), "give seconds, for example 0.5"))
 }
 
 /// Parses an amount of memory in bytes: `64MiB`, `100MB`, `2.5MB`. Units in small or capital letters.

@@ -48,12 +48,13 @@ impl Right<'_> {
             Command::Server(config, _) => server(config),
             // No file says these.
             Command::Check(..)
+            | Command::Ping(..)
             | Command::Demo(_)
             | Command::Document(..)
             | Command::Print(_)
             | Command::SaveHosts(_) => String::new(),
             #[cfg(unix)]
-            Command::Install(_) | Command::Uninstall(_) => String::new(),
+            Command::Install(_) | Command::Uninstall(_) | Command::Running(..) => String::new(),
         }
     }
 }
@@ -69,11 +70,14 @@ pub(super) fn files(command: &Command) -> Result<Option<String>, UsageError> {
         Command::Client(config, ..) => config.ca.as_deref(),
         #[cfg(feature = "server")]
         Command::Server(config, _) => return server_files(config),
-        Command::Check(..) | Command::Demo(_) | Command::Document(..) | Command::Print(_) | Command::SaveHosts(_) => {
-            None
-        }
+        Command::Check(..)
+        | Command::Ping(..)
+        | Command::Demo(_)
+        | Command::Document(..)
+        | Command::Print(_)
+        | Command::SaveHosts(_) => None,
         #[cfg(unix)]
-        Command::Install(_) | Command::Uninstall(_) => None,
+        Command::Install(_) | Command::Uninstall(_) | Command::Running(..) => None,
     };
     // Without a file, the system's authorities are nobody's mistake.
     let read = ca.map(|file| tls::client_config(Some(file))).transpose();

@@ -39,6 +39,7 @@ pub use self::control::{AdminToken, AdminTokenError, ControlConfig, ControlFolde
 pub use self::directory::{DirectoryAddress, DirectoryConfig, DirectoryUrl, DirectoryUrlError};
 pub use self::error::ConfigError;
 pub use self::expiry::ExpiryError;
+pub(crate) use self::invitation::MAX_LABEL;
 pub use self::invitation::{Expiry, Invitation, MAX_INVITATIONS};
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};

@@ -60,6 +60,9 @@ pub(super) enum HostDue {
 pub(super) enum ClientDue {
     /// It may dial the host again.
     Rejoin,
+    /// The next PING of a `pinhole ping` is due.
+    #[cfg(feature = "cli")]
+    Ping,
     /// A local connection has waited too long for a session.
     Waiting,
     /// A login of a program that talks to our proxy has its turn.

@@ -47,6 +47,8 @@ mod world;
 
 pub use self::check::{Check, CheckError};
 pub use self::client::Client;
+#[cfg(feature = "cli")]
+pub use self::client::{Ping, PingError, PingPlan};
 pub use self::error::RunError;
 pub(crate) use self::host::Inviter;
 pub use self::host::{Host, InviteError, Issued};

@@ -5,6 +5,9 @@ mod paths;
 mod signaling;
 mod survey;
 
+#[cfg(feature = "cli")]
+pub(super) use events::way;
+
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::ops::{Index, IndexMut};

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use super::Session;
 use super::event::{End, Event};
 use super::state::{State, Step};
-use crate::signaling::farewell::Farewell;
+use crate::signaling::farewell::{Farewell, VISITED};
 use crate::signaling::invitation::Lapse;
-use crate::tunnel::{self, GoAwayReason, Origin};
+use crate::tunnel::{self, GoAwayReason, Origin, Role};
 
 /// How long the last messages may take to be acknowledged when a session closes.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -61,6 +61,7 @@ impl Session {
     pub(super) fn handle_mux_ended(&mut self, now: Instant, reason: GoAwayReason, detail: String, origin: Origin) {
         let end = match (reason, origin) {
             (GoAwayReason::Shutdown | GoAwayReason::Restart, Origin::Local) => End::Local,
+            (GoAwayReason::Shutdown, Origin::Peer) if self.role == Role::Host && detail == VISITED => End::Visit,
             (GoAwayReason::Shutdown, Origin::Peer) => End::Peer,
             (GoAwayReason::Restart, Origin::Peer) => End::Restart,
             (GoAwayReason::Expired, _) => End::Lapsed(Lapse::Expired),

@@ -131,6 +131,8 @@ pub struct Session {
     events: VecDeque<Event>,
     /// Events kept until the session is connected.
     held: VecDeque<Event>,
+    /// Each answered PING is an event.
+    tells_of_answers: bool,
 }
 
 impl Session {
@@ -193,6 +195,7 @@ impl Session {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             held: VecDeque::new(),
+            tells_of_answers: false,
             reach,
         }
     }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::invitation::Lapse;
 
+/// What a client says that only looked whether the two can connect.
+pub const VISITED: &str = "check";
+
 /// The `reason` of a `bye` (`docs/protocol.md`, "Words of goodbye").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Farewell {
@@ -24,7 +27,7 @@ impl Farewell {
     pub fn as_str(&self) -> &str {
         match self {
             Farewell::NoPath => "no direct path was found",
-            Farewell::Check => "check",
+            Farewell::Check => VISITED,
             Farewell::Lapsed(lapse) => lapse.as_str(),
             Farewell::Other(words) => words,
         }

@@ -32,8 +32,22 @@ pub(super) fn describe(event: &Event, signaling: Option<SocketAddr>, paint: &Pai
     })
 }
 
+/// Says what to do where a host does not know how others reach it, and how that is avoided.
+#[cfg(feature = "cli")]
+pub(super) fn missing(signaling: SocketAddr) -> Vec<String> {
+    let port = signaling.port();
+    let way = match signaling.ip().is_unspecified() {
+        true => format!("Others reach the host at port {port} of its machine, by that machine's name or address."),
+        false => format!(
+            "The host does not know how others reach it: forward port {port} of the host's machine with VS Code (Ports panel, \
+             visibility Public), and copy the address."
+        ),
+    };
+    vec![way, "Given with --public-url, that address makes what is printed here complete.".to_owned()]
+}
+
 /// Returns a URL as others reach it: with a placeholder where only they know the address.
-fn reached(url: &str, signaling: Option<SocketAddr>) -> String {
+pub(super) fn reached(url: &str, signaling: Option<SocketAddr>) -> String {
     let base = match signaling {
         Some(addr) if addr.ip().is_loopback() => "wss://<forwarded-address>".to_owned(),
         Some(addr) if addr.ip().is_unspecified() => format!("ws://<this-machine>:{}", addr.port()),

@@ -6,6 +6,8 @@ pub mod event;
 mod guests;
 mod human;
 mod invitation;
+#[cfg(feature = "cli")]
+pub mod issued;
 pub(crate) mod json;
 pub mod metrics;
 pub(crate) mod overview;

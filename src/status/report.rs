@@ -80,6 +80,9 @@ impl Reporter {
                     | Event::Reloaded { .. }
                     | Event::Request { .. }
                     | Event::Refused { .. }
+                    | Event::Reply { .. }
+                    | Event::NoReply { .. }
+                    | Event::Pinged { .. }
                     | Event::Demo { .. }
                     | Event::Check(_) => out,
                 };

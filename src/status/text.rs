@@ -65,7 +65,7 @@ pub(super) fn moved(sent: u64, received: u64) -> String {
 }
 
 /// Returns a round trip in milliseconds, with a decimal if it is short.
-pub(super) fn round_trip(milliseconds: f64) -> String {
+pub fn round_trip(milliseconds: f64) -> String {
     if !milliseconds.is_finite() || milliseconds < 0.0 {
         "unknown".into()
     } else if milliseconds < 99.95 {

@@ -167,6 +167,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("status/date", &[], &["std::time::SystemTime"]),
     room("status/event", &[], &["std::time::SystemTime"]),
     room("status/invitation", &[], &["percent_encoding"]),
+    room("status/issued", &[], &["std::time::SystemTime"]),
     room("status/json", &[], &["serde_json"]),
     room("status/metrics", &[], &["std::time::SystemTime"]),
     room(
@@ -176,6 +177,7 @@ pub(crate) const ROOMS: &[Room] = &[
     ),
     room("status/qr", &[], &["qrcodegen"]),
     room("status/report", &[], &["log"]),
+    room("status/snapshot", &[], &["std::time::SystemTime"]),
     room("status/style", &[], &["std::env"]),
     // What starts it.
     room(
@@ -195,6 +197,16 @@ pub(crate) const ROOMS: &[Room] = &[
             "status",
         ],
         &["clap", "log", "std::env", "std::io", "std::net", "std::process", "thiserror"],
+    ),
+    room("cli/running", &[], &["serde_json"]),
+    room("cli/running/ask", &[], &["Instant::now", "std::thread", "std::time::Instant"]),
+    room("cli/running/http", &[], &["Instant::now", "httparse", "std::os", "std::time::Instant"]),
+    room("cli/running/invite", &[], &["SystemTime::now", "std::time::SystemTime"]),
+    room("cli/running/place", &[], &["std::fs", "std::os"]),
+    room(
+        "cli/running/watch",
+        &[],
+        &["Instant::now", "dialoguer", "elapsed", "signal_hook", "std::thread", "std::time::Instant"],
     ),
     room("cli/file", &[], &["toml"]),
     room("cli/expiry", &[], &["std::time::SystemTime"]),

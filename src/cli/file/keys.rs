@@ -110,7 +110,9 @@ impl Keys {
 
     /// Returns what the command line of a role says, without what clap and the environment add to it.
     pub(in crate::cli) fn given(&self, matches: &ArgMatches) -> Vec<Setting> {
-        let is_given = |key: &Key<'_>| matches.value_source(key.id()) == Some(ValueSource::CommandLine);
+        // Another command has some of the role's arguments.
+        let has = |key: &Key<'_>| matches.try_contains_id(key.id()).unwrap_or_default();
+        let is_given = |key: &Key<'_>| has(key) && matches.value_source(key.id()) == Some(ValueSource::CommandLine);
         let setting = |key: Key<'_>| Setting {
             said: match key.kind() {
                 Kind::Flag => Said::Flag(1),

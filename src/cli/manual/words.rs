@@ -93,6 +93,8 @@ pub(super) fn of(command: &str) -> &'static Words {
         "check" => &CHECK,
         "install" | "uninstall" => &INSTALL,
         "hosts" => &HOSTS,
+        "status" => &STATUS,
+        "invite" | "uninvite" => &INVITE,
         "demo" => &DEMO,
         "completions" => &COMPLETIONS,
         _ => &OTHER,
@@ -103,6 +105,48 @@ const HOSTS: Words = Words {
     description: &["Each host has a name, its URL, and (asks for the pin) where none was saved. Pins are not shown."],
     exit_status: EXIT_STATUS,
     files: &[HOSTS_FILE],
+    signals: &[],
+    is_run: false,
+    has_settings: false,
+};
+
+const SOCKETS: (&str, &str) = (
+    "NAME.sock",
+    "The socket of a running process, in the first of $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/pinhole and pinhole-UID in the \
+     folder for temporary files; of units in /run/pinhole/NAME. Its own user and root may use it.",
+);
+
+const STATUS: Words = Words {
+    description: &[
+        "Each process is asked by its socket. It is called by its --name, else by its file under pinhole-run(1), else by \
+         its role and process id. A socket that nobody answers is named, and does not make the command fail. Who does not \
+         answer within two seconds is not waited for.",
+        "What peers say of themselves is shown escaped. No pin is shown.",
+    ],
+    exit_status: &[
+        ("0", "Something runs; with --watch, it was watched until a signal, or until nothing ran any more."),
+        ("1", "Nothing runs, or nothing of that name, or it does not answer."),
+        ("2", "Wrong usage."),
+    ],
+    files: &[SOCKETS],
+    signals: &[("SIGINT, SIGTERM", "Watching ends, with exit status 0.")],
+    is_run: false,
+    has_settings: false,
+};
+
+const INVITE: Words = Words {
+    description: &[
+        "The host is asked by its socket. Guests have what the invitation names, and nothing else. Its pin has 16 random \
+         letters unless a file gives one.",
+        "Where the host does not know under which address others reach it, that is asked at the terminal, or taken from \
+         --public-url. Otherwise the part to append is printed.",
+    ],
+    exit_status: &[
+        ("0", "Done."),
+        ("1", "Failed: no host runs, or it refuses; the last line on stderr says why."),
+        ("2", "Wrong usage, or several hosts run and none was named."),
+    ],
+    files: &[SOCKETS, PIN_FILE],
     signals: &[],
     is_run: false,
     has_settings: false,

@@ -20,6 +20,8 @@ mod links;
 mod local;
 #[cfg(unix)]
 mod opening;
+#[cfg(feature = "cli")]
+mod ping;
 mod proxy;
 mod reload;
 mod survey;
@@ -34,6 +36,8 @@ use self::links::Phase;
 use self::local::LocalPorts;
 #[cfg(unix)]
 pub(crate) use self::opening::Connector;
+#[cfg(feature = "cli")]
+pub use self::ping::{Ping, PingError, PingPlan};
 use self::proxy::{Asking, Negotiating, Programs};
 use super::RunError;
 use super::core::Core;
@@ -64,6 +68,8 @@ use crate::control::Order;
 use crate::http::Answer;
 use crate::session::End;
 use crate::shares::Source;
+#[cfg(feature = "cli")]
+use crate::signaling::farewell::VISITED;
 use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::snapshot::Snapshot;
@@ -102,6 +108,9 @@ pub struct Client {
     joining: Joining,
     /// Where other settings come in.
     reloading: Reloading<Reread<ClientConfig>>,
+    /// It does nothing but have the host answer.
+    #[cfg(feature = "cli")]
+    ping: Option<ping::Pinging>,
     stage: Stage,
 }
 
@@ -153,6 +162,8 @@ impl Client {
             session: None,
             joining: Joining::default(),
             reloading: Reloading::new(),
+            #[cfg(feature = "cli")]
+            ping: None,
             stage: Stage::Joining,
         };
         client.core.control.open(&mut client.core.turn, client.config.control.as_ref())?;
@@ -222,6 +233,12 @@ impl Client {
                     self.handle_negotiation(program);
                 }
             }
+            #[cfg(feature = "cli")]
+            ClientNotice::Answered { session, round_trip } => self.ping_answered(session, round_trip),
+            #[cfg(feature = "cli")]
+            ClientNotice::Due(ClientDue::Ping) => self.ping_due(),
+            #[cfg(not(feature = "cli"))]
+            ClientNotice::Answered { .. } => {}
             ClientNotice::Due(ClientDue::Rejoin) => self.rejoin(),
             ClientNotice::Due(ClientDue::Waiting) => self.expire_waiting(),
             ClientNotice::Due(ClientDue::Logins) => self.serve_logins(),
@@ -257,6 +274,11 @@ impl Client {
             return;
         }
         self.local.is_connected = true;
+        #[cfg(feature = "cli")]
+        if self.ping.is_some() {
+            self.stage = Stage::Serving;
+            return self.begin_pinging(session);
+        }
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();
         if let Stage::Joining = self.stage {
@@ -357,7 +379,16 @@ impl Client {
         }
         self.core.turn.stopping();
         self.stop_listening();
-        self.core.go_away(GoAwayReason::Shutdown, "the client ended the session");
+        self.core.go_away(GoAwayReason::Shutdown, self.farewell());
+    }
+
+    /// Returns what the host is told at the end.
+    fn farewell(&self) -> &'static str {
+        #[cfg(feature = "cli")]
+        if self.ping.is_some() {
+            return VISITED;
+        }
+        "the client ended the session"
     }
 
     fn fail(&mut self, error: impl Into<RunError>) {
@@ -369,6 +400,8 @@ impl Client {
         self.core.turn.stopping();
         if !matches!(self.stage, Stage::Over(_)) {
             self.stage = Stage::Over(outcome);
+            #[cfg(feature = "cli")]
+            self.sum_up();
         }
     }
 

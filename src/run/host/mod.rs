@@ -263,14 +263,15 @@ impl Host {
         if summary.scope == Scope::Server {
             return self.server_session_ended(session);
         }
-        if summary.duration.is_none() {
+        let is_visit = *end == End::Visit && (summary.sent, summary.received) == (0, 0);
+        if summary.duration.is_none() || is_visit {
             self.invitations.came_to_nothing(session);
         }
         self.close_reverse(session);
         if let Some(link) = self.link_of(session) {
             self.close_link(link, closing::SESSION_ENDED);
         }
-        let is_last = self.config.once && summary.duration.is_some() && !self.is_ending();
+        let is_last = self.config.once && summary.duration.is_some() && !is_visit && !self.is_ending();
         self.core.report_end(summary, end);
         if is_last {
             self.end(Ok(()));

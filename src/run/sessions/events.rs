@@ -57,6 +57,7 @@ impl Sessions {
                 turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
                 turn.tell(ClientNotice::Connected { session: key });
             }
+            Event::Answered(round_trip) => turn.tell(ClientNotice::Answered { session: key, round_trip }),
             Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
             Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
             Event::Stream(_) | Event::Ended(_) => {}
@@ -64,7 +65,7 @@ impl Sessions {
     }
 }
 
-pub(super) fn way(path: Path) -> Way {
+pub(in crate::run) fn way(path: Path) -> Way {
     match path {
         Path::Direct(path) => Way::Direct { candidates: path.candidates, local: path.local, remote: path.remote },
         Path::Relayed { reason } => Way::Relayed { reason },

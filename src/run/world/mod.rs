@@ -8,6 +8,8 @@ mod failover;
 mod forwarding;
 mod inviting;
 mod meeting;
+#[cfg(feature = "cli")]
+mod pinging;
 mod programs;
 mod reloading;
 mod sides;
@@ -23,6 +25,8 @@ use self::programs::{Program, Script};
 use self::sides::Running;
 pub(super) use self::sides::{SERVER_PORT, client_of, host_of, id, registration};
 use super::{Client, Host, RunError, Server};
+#[cfg(feature = "cli")]
+use super::{Ping, PingPlan};
 use crate::config::{ClientConfig, HostConfig, ServerConfig};
 use crate::net::system::UdpSocket;
 use crate::net::world::{Here, Machine, Network, Process, Way};
@@ -87,6 +91,15 @@ impl World {
 
     pub(super) fn client(&mut self, machine: Machine, config: ClientConfig) -> Side {
         self.start(machine, |reporter| Ok(sides::Kind::Client(Box::new(Client::bind(config, reporter)?)))).unwrap()
+    }
+
+    /// Starts a `pinhole ping`.
+    #[cfg(feature = "cli")]
+    pub(super) fn ping(&mut self, machine: Machine, config: ClientConfig, plan: PingPlan) -> Side {
+        self.start(machine, |reporter| {
+            Ok(sides::Kind::Client(Box::new(Ping::new(config, plan, reporter)?.into_client())))
+        })
+        .unwrap()
     }
 
     pub(super) fn server(&mut self, machine: Machine, config: ServerConfig) -> Side {

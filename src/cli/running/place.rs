@@ -1,0 +1,101 @@
+//! Where the sockets are by which running processes are controlled, and which there are.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::net::folder;
+
+/// Where units have their folders.
+const UNITS: &str = "/run/pinhole";
+
+/// Maximum number of sockets that are looked at.
+const MAX_SOCKETS: usize = 256;
+
+/// A socket of a process that runs, or ran.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Socket {
+    /// What the process is called.
+    pub(super) name: String,
+    pub(super) path: PathBuf,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Ordered by their names.
+    pub(super) sockets: Vec<Socket>,
+    /// Folders of units that this user may not look into.
+    pub(super) hidden: usize,
+}
+
+/// Looks for sockets in folders of the user's own, and in those of units.
+pub(super) fn sockets(own: &[PathBuf]) -> Found {
+    find(own, Path::new(UNITS))
+}
+
+fn find(own: &[PathBuf], units: &Path) -> Found {
+    let mut found = Found::default();
+    // In a folder that somebody else made, sockets are of whoever that was.
+    own.iter().filter(|path| folder::check(path).is_ok()).for_each(|folder| found.look_into(folder));
+    let folders = fs::read_dir(units).into_iter().flatten().flatten();
+    for folder in folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).take(MAX_SOCKETS) {
+        if !own.contains(&folder.path()) {
+            found.look_into(&folder.path());
+        }
+    }
+    found.sockets.sort();
+    found
+}
+
+impl Found {
+    fn look_into(&mut self, folder: &Path) {
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => {
+                self.hidden += usize::from(error.kind() == std::io::ErrorKind::PermissionDenied);
+                return;
+            }
+        };
+        let is_socket = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_socket());
+        for entry in entries.flatten().filter(is_socket) {
+            let path = entry.path();
+            let name = match (path.extension(), path.file_stem()) {
+                (Some(extension), Some(stem)) if extension == "sock" => stem.to_string_lossy().into_owned(),
+                _ => continue,
+            };
+            if self.sockets.len() < MAX_SOCKETS {
+                self.sockets.push(Socket { name, path });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn sockets_are_found_in_both_places_and_nothing_else_is() {
+        let root = std::env::temp_dir().join(format!("pinhole-place-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let (own, units) = (root.join("own"), root.join("units"));
+        fs::create_dir_all(&own).unwrap();
+        fs::create_dir_all(units.join("nas")).unwrap();
+        fs::create_dir_all(units.join("other")).unwrap();
+        let _held: Vec<UnixListener> =
+            [own.join("b.sock"), own.join("plain"), units.join("nas/nas.sock"), units.join("top.sock")]
+                .iter()
+                .map(|path| UnixListener::bind(path).unwrap())
+                .collect();
+        fs::write(own.join("file.sock"), "").unwrap();
+        let names = |found: Found| found.sockets.into_iter().map(|socket| socket.name).collect::<Vec<_>>();
+        assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["b", "nas"]);
+        // A unit asks for itself, and nothing is there twice.
+        assert_eq!(names(find(&[units.join("nas")], &units)), ["nas"]);
+        assert_eq!(names(find(&[], Path::new("/nowhere"))), [""; 0]);
+        fs::remove_dir_all(&root).unwrap();
+    }
+}
