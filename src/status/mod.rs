@@ -1,5 +1,9 @@
 //! Reports for a person or a program.
 
+#[cfg(feature = "cli")]
+pub mod board;
+#[cfg(feature = "cli")]
+mod bottom;
 pub mod check;
 mod date;
 pub mod event;
@@ -9,6 +13,7 @@ mod invitation;
 mod json;
 pub mod metrics;
 mod paint;
+#[cfg(feature = "cli")]
 pub mod printer;
 #[cfg(feature = "cli")]
 mod qr;
