@@ -1,4 +1,4 @@
-//! What a run is doing, at the bottom of the terminal: whether that is wanted, and what stopping and going on does to it.
+//! What a run is doing, at the bottom of the terminal: whether that is wanted, and what Ctrl-Z does to it.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;

@@ -45,8 +45,8 @@ impl Output {
         }
     }
 
-    /// Takes over stdout and stderr. Where stdout carries something else, the run reports on stderr, and the terminal is
-    /// perhaps that of the program at the other end.
+    /// Takes over stdout and stderr. Where stdout carries something else, the run reports on stderr, and the terminal
+    /// is perhaps that of the program at the other end.
     pub fn printer(&self, is_on_stderr: bool) -> Printer {
         let formats = match (self.json, is_on_stderr) {
             (true, false) => [Format::Json, Format::Text],

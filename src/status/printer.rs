@@ -1,7 +1,7 @@
 //! stdout and stderr behind helper threads, so that a reader that stops for a while stops nothing else.
 //!
 //! Lines wait in a queue for each file. A line that finds the queue full is lost; a notice with the number of lost
-//! lines appears in its place once the reader goes on. A terminal behind stderr has lines at its bottom that stay there.
+//! lines appears in its place once the reader goes on. Lines can stay at the bottom of a terminal behind stderr.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};

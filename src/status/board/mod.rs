@@ -183,5 +183,5 @@ fn counted(count: impl TryInto<u64>, what: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
+#[path = "board_tests.rs"]
 mod tests;

@@ -9,8 +9,8 @@ use crate::status::text::{MAX_PEER_TEXT, bytes, round_trip, sanitize};
 /// Columns between two of a table.
 const GAP: usize = 2;
 
-/// Fewest columns of the session's name.
-const MIN_NAME: usize = 7;
+/// Fewest columns of the session's name: its id.
+const MIN_NAME: usize = 8;
 
 /// Fewest columns of the path in which the beginning of a reason says more than a word.
 const GOOD_PATH: usize = 24;
@@ -165,7 +165,7 @@ struct Figures {
 
 /// What is shown where there is room, in the order in which it matters. Rates come and go together.
 const FIGURES: [&[Figures]; 4] = [
-    &[Figures { heading: "round trip", width: 10, of: |row| row.rtt_ms.map(round_trip).unwrap_or_default() }],
+    &[Figures { heading: "rtt", width: 8, of: |row| row.rtt_ms.map(round_trip).unwrap_or_default() }],
     &[
         Figures { heading: "out", width: 10, of: |row| rate(row.moving.sent_per_s) },
         Figures { heading: "in", width: 10, of: |row| rate(row.moving.received_per_s) },

@@ -25,7 +25,7 @@ fn empty(role: Side, stage: Stage) -> Snapshot {
 
 fn direct(number: usize) -> SessionStatus {
     SessionStatus {
-        session: format!("{:04x}", 0xab12 + number),
+        session: format!("{:08x}", 0x3f9a_ab12 + 0x0101 * number),
         state: SessionState::Connected,
         way: Way::Direct {
             candidates: "host/srflx".into(),
@@ -83,25 +83,18 @@ fn shown(snapshot: &Snapshot, size: Size) -> String {
     lines.iter().map(|line| format!("{}\n", line.text)).collect()
 }
 
-/// Compares with a file of this folder, which `WRITE_CAPTURES=1` writes anew.
-#[track_caller]
-fn is_capture(name: &str, text: &str) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/status/board/captures").join(name);
-    if std::env::var_os("WRITE_CAPTURES").is_some() {
-        std::fs::write(&file, text).unwrap();
-    }
-    let expected = std::fs::read_to_string(&file).unwrap();
-    assert_eq!(text, expected, "{name}:\n{text}");
-}
-
 #[test]
 fn what_is_shown_of_0_1_and_40_sessions_at_20_80_and_200_columns() {
-    for columns in [20, 80, 200] {
+    for (columns, expected) in [
+        (20, include_str!("captures/host-20.txt")),
+        (80, include_str!("captures/host-80.txt")),
+        (200, include_str!("captures/host-200.txt")),
+    ] {
         let mut text = String::new();
         for snapshot in [with(Vec::new()), with(vec![direct(0)]), with(vec![relayed(0)]), many(40)] {
             text.push_str(&format!("{}{}\n", shown(&snapshot, size(columns)), "-".repeat(columns)));
         }
-        is_capture(&format!("host-{columns}.txt"), &text);
+        assert_eq!(text, expected, "{columns} columns:\n{text}");
     }
 }
 
@@ -136,7 +129,7 @@ fn states_are_words() {
         (SessionState::Recovering, "recovering"),
         (SessionState::Ending, "ending"),
     ] {
-        let text = shown(&with(vec![SessionStatus { state, ..direct(0) }]), size(20));
+        let text = shown(&with(vec![SessionStatus { state, ..direct(0) }]), size(24));
         assert!(text.lines().nth(2).unwrap().ends_with(word), "{text}");
     }
 }
@@ -162,9 +155,9 @@ fn wide_and_hostile_labels_stay_in_their_columns() {
     {
         text.push_str(&shown(&invited(label), size(80)));
     }
-    is_capture("labels-80.txt", &text);
+    assert_eq!(text, include_str!("captures/labels-80.txt"), "{text}");
     let gone = Snapshot { invitations: Vec::new(), ..invited("guests") };
-    assert!(shown(&gone, size(80)).contains("ab12 k3 192.0"), "{}", shown(&gone, size(80)));
+    assert!(shown(&gone, size(80)).contains("3f9aab12 k3 192."), "{}", shown(&gone, size(80)));
 }
 
 #[test]
