@@ -181,14 +181,15 @@ impl Drop for Terminal {
     }
 }
 
-/// The text without the sequences that colour it and move the cursor.
+/// The text without the sequences that colour it and move the cursor; where that goes up, another line begins.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut plain = String::new();
     let mut characters = text.chars();
     while let Some(c) = characters.next() {
         match c {
-            '\x1b' => drop(characters.by_ref().skip(1).find(char::is_ascii_alphabetic)),
+            '\x1b' if characters.by_ref().skip(1).find(char::is_ascii_alphabetic) == Some('A') => plain.push('\n'),
+            '\x1b' => {}
             '\r' => {}
             c => plain.push(c),
         }
