@@ -1,24 +1,23 @@
 //! `--ask`: a person at the terminal decides about each client.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 
-use crate::config::{Approver, JoinRequest};
+use crate::config::Approver;
+use crate::status::printer::Printer;
 
 /// Asks at the terminal.
-pub(super) fn at_terminal() -> Approver {
-    Approver::new(ask)
+pub(super) fn at_terminal(printer: Printer) -> Approver {
+    Approver::new(move |request| {
+        printer.ask(format!("{request} [y/N] "));
+        let mut line = String::new();
+        // Without a terminal to write to there is none to answer at either: the answer is no.
+        let is_read = io::stdin().lock().read_line(&mut line).is_ok();
+        printer.answered(line.ends_with('\n'));
+        is_read && matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+    })
 }
 
-fn ask(request: &JoinRequest) -> bool {
-    let mut stderr = io::stderr().lock();
-    // Without a terminal to write to there is none to answer at either: the answer is no.
-    if write!(stderr, "{request} [y/N] ").and_then(|()| stderr.flush()).is_err() {
-        return false;
-    }
-    drop(stderr);
-    let mut line = String::new();
-    match io::stdin().lock().read_line(&mut line) {
-        Ok(_) => matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"),
-        Err(_) => false,
-    }
+/// Refuses everybody, until the terminal is there to ask.
+pub(super) fn nobody() -> Approver {
+    Approver::new(|_| false)
 }

@@ -89,12 +89,15 @@ pub struct Arguments {
     /// What to do; without it, questions are asked.
     #[command(subcommand)]
     pub command: Option<Action>,
-    /// Log more to stderr: -v sessions, -vv streams, -vvv datagrams
+    /// Log more to stderr, and print a line for every stream: -v sessions, -vv streams, -vvv datagrams
     #[arg(short, long, global = true, display_order = 100, action = ArgAction::Count)]
     pub verbose: u8,
-    /// Log errors only, and print no line for every stream
+    /// Log errors only, and print no line for a stream that fails
     #[arg(short, long, global = true, display_order = 101, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Print line by line: no status that stays at the bottom of the terminal, and no lists to move in
+    #[arg(long, global = true, display_order = 102)]
+    pub plain: bool,
 }
 
 /// The commands.

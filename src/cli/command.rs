@@ -180,7 +180,8 @@ impl From<NoAnswer> for Refusal {
 pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
     let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, config, control, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
-    let output = |json| Output { json, verbosity, qr: false };
+    let plain = arguments.plain;
+    let output = |json| Output { json, verbosity, plain, qr: false };
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),

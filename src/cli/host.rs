@@ -211,7 +211,7 @@ pub(super) fn settings(
         pin,
         once: arguments.once,
         max_sessions: arguments.max_sessions,
-        approver: arguments.ask.then(approval::at_terminal),
+        approver: arguments.ask.then(approval::nobody),
         reach: choices::reach(&arguments.reach),
         stun: choices::stun_servers(arguments.reach.stun, arguments.reach.no_stun),
         control: control::settings(arguments.control, "host", control, &mut remarks)?,

@@ -70,7 +70,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             output.json |= document.wants_json();
             let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
             let json = run.json.then_some("--json");
-            let options = verbosity.into_iter().chain(json).map(OsString::from).chain(run.options);
+            let plain = arguments.plain.then_some("--plain");
+            let options = verbosity.into_iter().chain(json).chain(plain).map(OsString::from).chain(run.options);
             let (line, matches) = document.keys.behind_file(options)?;
             let mut surroundings = surroundings;
             surroundings.control.file = run.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());

@@ -7,7 +7,7 @@ use std::io::Write;
 use env_logger::{Target, WriteStyle};
 use log::LevelFilter;
 
-use crate::status::style::Style;
+use crate::status::style::{Streams, Style};
 use crate::status::text::sanitize;
 
 /// How much is logged, as `-v` and `-q` say.
@@ -165,7 +165,11 @@ pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
         .logger()
         .format_timestamp_millis()
         .target(Target::Pipe(Box::new(out)))
-        .write_style(if Style::of_process(true).error_colour { WriteStyle::Always } else { WriteStyle::Never })
+        .write_style(if Style::of_process(Streams::Silent).error_colour {
+            WriteStyle::Always
+        } else {
+            WriteStyle::Never
+        })
         .try_init();
     match started {
         Ok(()) => directives.complaints.iter().for_each(|complaint| log::warn!("{complaint}")),

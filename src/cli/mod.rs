@@ -2,6 +2,7 @@
 
 mod approval;
 pub mod args;
+mod bottom;
 pub mod check;
 mod choices;
 pub mod client;
@@ -70,6 +71,7 @@ use crate::status::style::Role;
 use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
+use bottom::Bottom;
 use control::ControlSurroundings;
 #[cfg(unix)]
 use pipe::RunningPipe;
@@ -156,7 +158,11 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
     let output = command.output();
     let Reloads { hang_ups, origin } = reloads;
     let result = match command {
-        Command::Host(config, output) => {
+        Command::Host(mut config, output) => {
+            let bottom = Bottom::begin(printer);
+            if config.approver.is_some() {
+                config.approver = Some(approval::at_terminal(printer.clone()));
+            }
             let reporter = output.reporter(Role::Host { services: config.services.clone() }, printer).into_callback();
             let server = config.server.as_ref();
             let server = server.map(|registration| place(&registration.server, registration.others.len()));
@@ -164,6 +170,9 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
                 host.handle_signals(hang_ups, origin.map(Origin::host))?;
                 if let Some(told) = supervision::of_process(Summary::host(server.as_deref())) {
                     host.supervise(told);
+                }
+                if let Some(bottom) = &bottom {
+                    host.observe(bottom::INTERVAL, bottom.observer());
                 }
                 host.run()
             })
@@ -176,11 +185,15 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
         }
         #[cfg(feature = "server")]
         Command::Server(config, output) => {
+            let bottom = Bottom::begin(printer);
             let reporter = output.reporter(Role::Server, printer).into_callback();
             Server::bind(config, reporter).and_then(|mut server| {
                 server.handle_signals(hang_ups, origin.map(Origin::server))?;
                 if let Some(told) = supervision::of_process(Summary::server()) {
                     server.supervise(told);
+                }
+                if let Some(bottom) = &bottom {
+                    server.observe(bottom::INTERVAL, bottom.observer());
                 }
                 server.run()
             })
@@ -236,7 +249,11 @@ fn run_client(
     let summary = Summary::client(&place(&config.url, config.others.len()));
     let pin = config.pin.reveal().to_owned();
     let reader = reloads.origin.map(|origin| origin.client(pin, pipe.clone()));
+    let bottom = Bottom::begin(printer);
     let mut client = Client::bind(config, reporter).map_err(told)?;
+    if let Some(bottom) = &bottom {
+        client.observe(bottom::INTERVAL, bottom.observer());
+    }
     client.handle_signals(reloads.hang_ups, reader).map_err(told)?;
     if let Some(told) = supervision::of_process(summary) {
         client.supervise(told);

@@ -1,17 +1,21 @@
 //! How a run reports: where, and in which form.
 
+use super::bottom;
 use super::logging::Verbosity;
 use crate::status::printer::{Format, Printer};
 use crate::status::report::Reporter;
-use crate::status::style::{Role, Style};
+use crate::status::style::{Role, Streams, Style};
 
 /// How a run reports to whoever started it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Output {
     /// Report JSON objects on stdout, one a line, and nothing else there.
     pub json: bool,
-    /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams.
+    /// How much is logged; [`Verbosity::Quiet`] also leaves out lines about streams that fail, and those about others
+    /// need [`Verbosity::Info`].
     pub verbosity: Verbosity,
+    /// Print line by line: nothing stays at the bottom of the terminal.
+    pub plain: bool,
     /// Show a QR code of what is passed on.
     pub qr: bool,
 }
@@ -22,7 +26,7 @@ impl Output {
         if self.json {
             Reporter::json(printer.err())
         } else {
-            Reporter::human(printer.err(), printer.err(), role, Style::of_process(false))
+            Reporter::human(printer.err(), printer.err(), role, Style::of_process(Streams::Silent))
         }
     }
 
@@ -31,17 +35,25 @@ impl Output {
         if self.json {
             Reporter::json(printer.out())
         } else {
-            let style = Style { qr: self.qr, ..Style::of_process(self.verbosity != Verbosity::Quiet) };
+            let streams = match self.verbosity {
+                Verbosity::Quiet => Streams::Silent,
+                Verbosity::Normal => Streams::Failed,
+                Verbosity::Info | Verbosity::Debug | Verbosity::Trace => Streams::All,
+            };
+            let style = Style { qr: self.qr, ..Style::of_process(streams) };
             Reporter::human(printer.out(), printer.err(), role, style)
         }
     }
 
-    /// Takes over stdout and stderr. Where stdout carries something else, the run reports on stderr.
+    /// Takes over stdout and stderr. Where stdout carries something else, the run reports on stderr, and the terminal
+    /// is perhaps that of the program at the other end.
     pub fn printer(&self, is_on_stderr: bool) -> Printer {
-        match (self.json, is_on_stderr) {
-            (true, false) => Printer::of_process(Format::Json, Format::Text),
-            (true, true) => Printer::of_process(Format::Text, Format::Json),
-            (false, _) => Printer::of_process(Format::Text, Format::Text),
-        }
+        let formats = match (self.json, is_on_stderr) {
+            (true, false) => [Format::Json, Format::Text],
+            (true, true) => [Format::Text, Format::Json],
+            (false, _) => [Format::Text, Format::Text],
+        };
+        let is_steady = !self.json && !self.plain && !is_on_stderr;
+        Printer::of_process(formats, is_steady.then(bottom::terminal).flatten())
     }
 }

@@ -87,9 +87,14 @@ impl Origin {
 
     /// Names what is different about how the run talks.
     fn left(&self, output: Output) -> Vec<String> {
-        let Output { json, verbosity, qr } = output;
+        let Output { json, verbosity, plain, qr } = output;
         let own = self.output;
-        let names = [(json != own.json, "json"), (verbosity != own.verbosity, "verbose"), (qr != own.qr, "qr")];
+        let names = [
+            (json != own.json, "json"),
+            (verbosity != own.verbosity, "verbose"),
+            (plain != own.plain, "plain"),
+            (qr != own.qr, "qr"),
+        ];
         names.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name.to_owned()).collect()
     }
 }

@@ -52,6 +52,8 @@ pub use self::client::{Ping, PingError, PingPlan};
 pub use self::error::RunError;
 pub(crate) use self::host::Inviter;
 pub use self::host::{Host, InviteError, Issued};
+#[cfg(feature = "cli")]
+pub use self::looks::Observer;
 #[cfg(unix)]
 pub use self::opener::DialError;
 #[cfg(feature = "cli")]

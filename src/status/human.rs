@@ -9,7 +9,7 @@ use super::guests;
 use super::invitation::{Entrance, Invitation, WayIn};
 use super::paint::Paint;
 use super::serving;
-use super::style::{Role, Style};
+use super::style::{Role, Streams, Style};
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
 
 /// Turns events into text, and remembers what later sentences need.
@@ -114,7 +114,12 @@ impl Human {
             | Event::ClientJoined { .. }
             | Event::ClientLeft { .. }
             | Event::Request { .. }
-                if !self.style.streams =>
+                if self.style.streams == Streams::Silent =>
+            {
+                return None;
+            }
+            Event::StreamOpened { .. } | Event::StreamClosed { reason: StreamEnd::Closed, .. }
+                if self.style.streams != Streams::All =>
             {
                 return None;
             }
@@ -418,8 +423,27 @@ mod tests {
     }
 
     #[test]
+    fn streams_that_open_and_close_are_said_if_that_is_wanted() {
+        let opened = Event::StreamOpened { session: "ab12".into(), stream: 3, address: "127.0.0.1:51822".into() };
+        for (streams, wanted) in [(Streams::Silent, false), (Streams::Failed, false), (Streams::All, true)] {
+            let mut human = Human::new(Role::Client, Style { streams, ..Style::plain() });
+            for event in [&opened, &closed(StreamEnd::Closed)] {
+                assert_eq!(human.describe(event).is_some(), wanted, "{streams:?}");
+            }
+            let failed = human.describe(&closed(StreamEnd::failed("connection refused")));
+            assert_eq!(failed.is_some(), streams != Streams::Silent);
+            let joined = Event::ClientJoined {
+                id: "nas".parse().unwrap(),
+                remote: "192.0.2.1:9".parse().unwrap(),
+                conversation: 7,
+            };
+            assert_eq!(human.describe(&joined).is_some(), streams != Streams::Silent);
+        }
+    }
+
+    #[test]
     fn quiet_leaves_out_streams_only() {
-        let style = Style { streams: false, ..Style::plain() };
+        let style = Style { streams: Streams::Silent, ..Style::plain() };
         let mut human = Human::new(Role::Client, style);
         assert_eq!(human.describe(&closed(StreamEnd::Closed)), None);
         assert_eq!(human.describe(&closed(StreamEnd::failed("connection refused"))), None);

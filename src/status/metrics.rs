@@ -142,6 +142,11 @@ impl Metrics {
         }
     }
 
+    /// Returns how many answers the gateway gave.
+    pub fn answers(&self) -> u64 {
+        self.answers.count
+    }
+
     /// Counts a refusal.
     pub fn refused(&mut self, refusal: Refusal) {
         self.refusals[refusal as usize] += 1;

@@ -1,5 +1,9 @@
 //! Reports for a person or a program.
 
+#[cfg(feature = "cli")]
+pub mod board;
+#[cfg(feature = "cli")]
+mod bottom;
 pub mod check;
 mod date;
 pub mod event;
@@ -12,6 +16,7 @@ pub(crate) mod json;
 pub mod metrics;
 pub(crate) mod overview;
 mod paint;
+#[cfg(feature = "cli")]
 pub mod printer;
 #[cfg(feature = "cli")]
 mod qr;

@@ -1,17 +1,20 @@
 //! stdout and stderr behind helper threads, so that a reader that stops for a while stops nothing else.
 //!
 //! Lines wait in a queue for each file. A line that finds the queue full is lost; a notice with the number of lost
-//! lines appears in its place once the reader goes on.
+//! lines appears in its place once the reader goes on. Lines can stay at the bottom of a terminal behind stderr.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, unbounded};
 
+use super::board::Board;
+use super::bottom::Bottom;
+pub use super::bottom::Terminal;
 use super::event::Event;
 use super::json;
 use super::report::Writer;
@@ -27,6 +30,9 @@ const MAX_BATCH: usize = 64 * 1024;
 
 /// Longest wait for the remaining lines at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Longest wait until the lines at the bottom are hidden.
+const HIDE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Pause before writing again to a file that another process made non-blocking.
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
@@ -52,6 +58,15 @@ enum Stream {
 pub struct Printer {
     out: Lane,
     err: Lane,
+    bottom: Newest,
+}
+
+/// A place for what is to be shown at the bottom: a newer one takes the place of an older one that was not drawn yet.
+#[derive(Debug, Clone)]
+struct Newest {
+    is_shown: bool,
+    sender: Sender<Option<Board>>,
+    receiver: Receiver<Option<Board>>,
 }
 
 /// A queue and the thread behind it.
@@ -68,6 +83,8 @@ struct Load {
     queued: AtomicUsize,
     /// Lines that were lost and not reported yet.
     lost: AtomicU64,
+    /// The bottom is to be drawn, and the thread was told so.
+    is_draw_due: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -77,6 +94,15 @@ enum Item {
     Lost(u64),
     /// Answered once everything before it is written.
     Flushed(Sender<()>),
+    /// The bottom has changed, or the terminal has.
+    Draw,
+    /// Draws nothing any more. Answered once nothing is there.
+    Hide(Sender<()>),
+    Unhide,
+    /// Asks a question that takes the place of the bottom.
+    Ask(String),
+    /// It has its answer; tells whether a line break came with it.
+    Answered(bool),
 }
 
 /// The files of a lane; files that failed are gone.
@@ -85,25 +111,93 @@ struct Files {
     err: Option<Writer>,
     /// The file and the format for notices about lost lines.
     notice: (Stream, Format),
+    /// What is at the bottom of the terminal, if this lane has stderr.
+    bottom: Bottom,
+    boards: Receiver<Option<Board>>,
 }
 
 impl Printer {
     /// Takes over this process's stdout and stderr, with the formats of their lines. If both are one file, its lines
-    /// keep their order.
-    pub fn of_process(out: Format, err: Format) -> Printer {
-        Printer::new(stdout(), stderr(), is_same_file(), out, err)
+    /// keep their order. On a terminal behind stderr, lines can stay at the bottom.
+    pub fn of_process(formats: [Format; 2], terminal: Option<Terminal>) -> Printer {
+        Printer::new(stdout(), stderr(), is_same_file(), formats, terminal)
     }
 
-    fn new(out: Writer, err: Writer, is_same: bool, out_format: Format, err_format: Format) -> Printer {
+    fn new(
+        out: Writer,
+        err: Writer,
+        is_same: bool,
+        [out_format, err_format]: [Format; 2],
+        terminal: Option<Terminal>,
+    ) -> Printer {
+        let (sender, receiver) = bounded(1);
+        let newest = Newest { is_shown: terminal.is_some(), sender, receiver };
+        let lane = |out, err, notice, terminal| {
+            let (bottom, boards) = (Bottom::new(terminal), newest.receiver.clone());
+            Lane::start(Files { out, err, notice, bottom, boards })
+        };
         let for_out = (Stream::Out, out_format);
-        if is_same {
-            let lane = Lane::start(Files { out: Some(out), err: Some(err), notice: for_out });
-            return Printer { out: lane.clone(), err: lane };
+        let (out, err) = if is_same {
+            let both = lane(Some(out), Some(err), for_out, terminal);
+            (both.clone(), both)
+        } else {
+            let err = lane(None, Some(err), (Stream::Err, err_format), terminal);
+            (lane(Some(out), None, for_out, None), err)
+        };
+        Printer { out, err, bottom: newest }
+    }
+
+    /// Tells whether lines can stay at the bottom.
+    pub fn has_bottom(&self) -> bool {
+        self.bottom.is_shown
+    }
+
+    /// Shows what a run is doing at the bottom of the terminal, if there is one.
+    pub fn show(&self, board: Board) {
+        self.set(Some(board));
+    }
+
+    /// Shows nothing at the bottom any more.
+    pub fn clear(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, mut board: Option<Board>) {
+        while let Err(TrySendError::Full(newer)) = self.bottom.sender.try_send(board) {
+            // What nobody has drawn yet is old by now.
+            let _ = self.bottom.receiver.try_recv();
+            board = newer;
         }
-        Printer {
-            out: Lane::start(Files { out: Some(out), err: None, notice: for_out }),
-            err: Lane::start(Files { out: None, err: Some(err), notice: (Stream::Err, err_format) }),
+        self.redraw();
+    }
+
+    /// Draws the bottom again, for a terminal that may have changed.
+    pub fn redraw(&self) {
+        if !self.err.load.is_draw_due.swap(true, Ordering::Relaxed) {
+            self.err.send(Item::Draw);
         }
+    }
+
+    /// Shows nothing at the bottom until [`Printer::unhide`], and waits until it is so, unless nobody reads.
+    pub fn hide(&self) {
+        let (done, hidden) = bounded(1);
+        self.err.send(Item::Hide(done));
+        let _ = hidden.recv_timeout(HIDE_TIMEOUT);
+    }
+
+    /// Shows again what belongs at the bottom.
+    pub fn unhide(&self) {
+        self.err.send(Item::Unhide);
+    }
+
+    /// Asks a question on stderr, in the place of the bottom. What is printed meanwhile appears above it.
+    pub fn ask(&self, question: String) {
+        self.err.send(Item::Ask(question));
+    }
+
+    /// The question has its answer; `is_ended` tells whether a line break came with it.
+    pub fn answered(&self, is_ended: bool) {
+        self.err.send(Item::Answered(is_ended));
     }
 
     /// Returns a writer of lines to stdout. It never waits and never fails.
@@ -121,8 +215,7 @@ impl Printer {
         let deadline = Instant::now() + FLUSH_TIMEOUT;
         let asked = [&self.out, &self.err].map(|lane| {
             let (done, flushed) = bounded(1);
-            // The thread ends with the last sender, and this is one, so sending cannot fail.
-            let _ = lane.items.send(Item::Flushed(done));
+            lane.send(Item::Flushed(done));
             flushed
         });
         for flushed in asked {
@@ -143,6 +236,11 @@ impl Lane {
         lane
     }
 
+    fn send(&self, item: Item) {
+        // The thread ends with the last sender, and this is one, so sending cannot fail.
+        let _ = self.items.send(item);
+    }
+
     /// Queues a line, unless too much waits.
     fn push(&self, stream: Stream, line: Vec<u8>) {
         let cost = line.len() + LINE_COST;
@@ -153,10 +251,9 @@ impl Lane {
         }
         let lost = self.load.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            let _ = self.items.send(Item::Lost(lost));
+            self.send(Item::Lost(lost));
         }
-        // As above: the thread keeps the other end.
-        let _ = self.items.send(Item::Line(stream, line));
+        self.send(Item::Line(stream, line));
     }
 }
 
@@ -190,7 +287,7 @@ impl Files {
                             Err(_) => break,
                         }
                     }
-                    self.write_all(stream, &batch);
+                    self.write_lines(stream, batch);
                     load.queued.fetch_sub(cost, Ordering::Relaxed);
                 }
                 Item::Lost(count) => self.say_lost(count),
@@ -198,6 +295,32 @@ impl Files {
                     self.say_lost(load.lost.swap(0, Ordering::Relaxed));
                     // The caller may have given up.
                     let _ = done.try_send(());
+                }
+                Item::Draw => {
+                    load.is_draw_due.store(false, Ordering::Relaxed);
+                    let drawn = match self.boards.try_recv() {
+                        Ok(board) => self.bottom.set(board),
+                        Err(_) => self.bottom.redraw(),
+                    };
+                    self.write_all(Stream::Err, &drawn);
+                }
+                Item::Hide(done) => {
+                    let cleared = self.bottom.hide();
+                    self.write_all(Stream::Err, &cleared);
+                    // As above.
+                    let _ = done.try_send(());
+                }
+                Item::Unhide => {
+                    let drawn = self.bottom.unhide();
+                    self.write_all(Stream::Err, &drawn);
+                }
+                Item::Ask(question) => {
+                    let asked = self.bottom.ask(question);
+                    self.write_all(Stream::Err, &asked);
+                }
+                Item::Answered(is_ended) => {
+                    let drawn = self.bottom.answered(is_ended);
+                    self.write_all(Stream::Err, &drawn);
                 }
             }
         }
@@ -217,8 +340,14 @@ impl Files {
         };
         // Writing to memory cannot fail.
         if written.is_ok() {
-            self.write_all(stream, &line);
+            self.write_lines(stream, line);
         }
+    }
+
+    /// Writes lines above the bottom.
+    fn write_lines(&mut self, stream: Stream, lines: Vec<u8>) {
+        let bytes = self.bottom.around(lines);
+        self.write_all(stream, &bytes);
     }
 
     /// Writes to a file until it fails for the first time; does nothing afterwards.
@@ -315,143 +444,5 @@ fn is_same_file() -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A file whose reader lets one write pass for each token, and all writes once the sender of tokens is gone.
-    struct Gate {
-        tokens: Receiver<()>,
-        taken: Sender<String>,
-    }
-
-    impl Write for Gate {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _ = self.tokens.recv();
-            let _ = self.taken.send(String::from_utf8(bytes.to_vec()).unwrap());
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn gate() -> (Writer, Sender<()>, Receiver<String>) {
-        let ((open, tokens), (taken, texts)) = (unbounded(), unbounded());
-        (Box::new(Gate { tokens, taken }), open, texts)
-    }
-
-    fn all(texts: &Receiver<String>) -> String {
-        texts.try_iter().collect()
-    }
-
-    #[test]
-    fn what_two_outputs_say_into_one_file_keeps_its_order() {
-        let (taken, texts) = unbounded();
-        let writer = || -> Writer { Box::new(Gate { tokens: bounded(0).1, taken: taken.clone() }) };
-        let printer = Printer::new(writer(), writer(), true, Format::Text, Format::Text);
-        let (mut out, mut err) = (printer.out(), printer.err());
-        let mut expected = String::new();
-        for number in 0..1000 {
-            let line = format!("{number}\n");
-            expected += &line;
-            if number % 3 == 0 { err.write_all(line.as_bytes()) } else { out.write_all(line.as_bytes()) }.unwrap();
-        }
-        printer.finish();
-        assert_eq!(all(&texts), expected);
-    }
-
-    #[test]
-    fn a_reader_that_stops_costs_lines_and_is_told_how_many() {
-        let (file, open, texts) = gate();
-        let (other, other_open, other_texts) = gate();
-        drop(other_open);
-        let printer = Printer::new(file, other, false, Format::Json, Format::Text);
-        let (mut out, mut err) = (printer.out(), printer.err());
-        let line = |number: usize| format!("{number:0999}\n");
-        let count = 3000;
-        (0..count).for_each(|number| out.write_all(line(number).as_bytes()).unwrap());
-        assert!(printer.out.load.queued.load(Ordering::Relaxed) <= MAX_QUEUED);
-        // The other file still has a reader.
-        err.write_all(b"still here\n").unwrap();
-        assert_eq!(other_texts.recv().unwrap(), "still here\n");
-        drop(open);
-        printer.finish();
-        out.write_all(b"later\n").unwrap();
-        printer.finish();
-        let text = all(&texts);
-        let lines: Vec<&str> = text.lines().collect();
-        let kept = lines.len() - 2;
-        assert!((MAX_QUEUED / 1100..count).contains(&kept), "{kept}");
-        for (number, found) in lines[..kept].iter().enumerate() {
-            assert_eq!(format!("{found}\n"), line(number));
-        }
-        let notice: serde_json::Value = serde_json::from_str(lines[kept]).unwrap();
-        assert_eq!((&notice["event"], &notice["code"]), (&"warning".into(), &"output-lost".into()));
-        let missing = format!("{} lines are missing here", count - kept);
-        assert!(notice["message"].as_str().unwrap().starts_with(&missing), "{notice}");
-        assert_eq!(lines[kept + 1], "later");
-    }
-
-    #[test]
-    fn what_is_missing_is_said_where_it_is_missing() {
-        let (file, open, texts) = gate();
-        let printer = Printer::new(file, Box::new(io::sink()), false, Format::Text, Format::Text);
-        let mut out = printer.out();
-        let large = vec![b'x'; MAX_QUEUED / 4];
-        for _ in 0..6 {
-            out.write_all(&large).unwrap();
-            out.write_all(b"\n").unwrap();
-        }
-        // One line is taken, so that there is room for the next.
-        let full = printer.out.load.queued.load(Ordering::Relaxed);
-        open.send(()).unwrap();
-        texts.recv().unwrap();
-        while printer.out.load.queued.load(Ordering::Relaxed) == full {
-            thread::yield_now();
-        }
-        out.write_all(b"next\n").unwrap();
-        drop(open);
-        printer.finish();
-        let rest = all(&texts);
-        let (before, after) = rest.split_once("warning: ").expect("the notice is there");
-        assert!(!before.contains("next") && after.ends_with("for a while\nnext\n"), "{after}");
-    }
-
-    #[test]
-    fn a_reader_that_never_comes_does_not_hold_up_the_end() {
-        let (file, _open, _texts) = gate();
-        let printer = Printer::new(file, Box::new(io::sink()), false, Format::Text, Format::Text);
-        printer.out().write_all(b"nobody reads this\n").unwrap();
-        let (done, finished) = bounded(1);
-        thread::spawn(move || {
-            printer.finish();
-            done.send(()).unwrap();
-        });
-        finished.recv_timeout(10 * FLUSH_TIMEOUT).unwrap();
-    }
-
-    #[test]
-    fn a_file_that_fails_is_left_alone_and_the_other_goes_on() {
-        struct Broken(Sender<()>);
-        impl Write for Broken {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                self.0.send(()).unwrap();
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let (tried, tries) = unbounded();
-        let (file, open, texts) = gate();
-        drop(open);
-        let printer = Printer::new(Box::new(Broken(tried)), file, true, Format::Text, Format::Text);
-        for _ in 0..3 {
-            printer.out().write_all(b"lost\n").unwrap();
-            printer.err().write_all(b"error\n").unwrap();
-        }
-        printer.finish();
-        assert_eq!((tries.len(), all(&texts).as_str()), (1, "error\nerror\nerror\n"));
-    }
-}
+#[path = "printer_tests.rs"]
+mod tests;

@@ -62,6 +62,22 @@ pub struct Snapshot {
     pub sessions: Vec<SessionStatus>,
     /// The invitations of a host that count.
     pub invitations: Vec<InvitationStatus>,
+    /// What a server counts. Programs read it in the metrics.
+    #[serde(skip)]
+    pub totals: Option<ServerTotals>,
+}
+
+/// What a server counts, for a line that people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ServerTotals {
+    /// Hosts that are registered.
+    pub hosts: usize,
+    /// Clients that are connected.
+    pub clients: usize,
+    /// Requests that the gateway answered so far.
+    pub requests: u64,
+    /// Requests that it is at.
+    pub open_requests: usize,
 }
 
 /// A service.

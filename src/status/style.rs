@@ -19,6 +19,17 @@ pub enum Role {
     Server,
 }
 
+/// Which lines there are about single streams, requests and clients of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// None.
+    Silent,
+    /// For each stream that fails, each request and each client.
+    Failed,
+    /// For each stream that opens, closes or fails, too.
+    All,
+}
+
 /// How a person wants to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Style {
@@ -26,8 +37,8 @@ pub struct Style {
     pub colour: bool,
     /// Colours on stderr.
     pub error_colour: bool,
-    /// A line for every stream that opens, closes or fails.
-    pub streams: bool,
+    /// Which lines there are about single streams.
+    pub streams: Streams,
     /// An invitation has a QR code.
     pub qr: bool,
 }
@@ -36,12 +47,12 @@ impl Style {
     /// Returns plain text with everything in it.
     #[cfg(test)]
     pub fn plain() -> Style {
-        Style { colour: false, error_colour: false, streams: true, qr: false }
+        Style { colour: false, error_colour: false, streams: Streams::All, qr: false }
     }
 
     /// Returns the style for this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR`
     /// set.
-    pub fn of_process(streams: bool) -> Style {
+    pub fn of_process(streams: Streams) -> Style {
         let wanted = colours_wanted();
         Style {
             colour: wanted && io::stdout().is_terminal(),
@@ -52,10 +63,27 @@ impl Style {
     }
 }
 
-/// Follows <https://no-color.org>. No colours on dumb terminals, nor on old Windows consoles, which print the codes.
-fn colours_wanted() -> bool {
-    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
-    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let understood = cfg!(not(windows)) || set("WT_SESSION") || set("TERM");
-    !set("NO_COLOR") && !dumb && understood
+/// Tells whether colours are wanted, as <https://no-color.org> says, and shown by a terminal.
+pub fn colours_wanted() -> bool {
+    !is_set("NO_COLOR") && !is_dumb() && is_understood()
+}
+
+/// Tells whether a terminal moves its cursor and clears as it is told.
+#[cfg(feature = "cli")]
+pub fn is_terminal_able() -> bool {
+    let is_named = cfg!(not(unix)) || is_set("TERM");
+    is_named && !is_dumb() && is_understood()
+}
+
+fn is_dumb() -> bool {
+    env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// Old Windows consoles print the codes.
+fn is_understood() -> bool {
+    cfg!(not(windows)) || is_set("WT_SESSION") || is_set("TERM")
+}
+
+fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
 }

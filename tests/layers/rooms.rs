@@ -164,6 +164,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/trails", &[], &["sha2"]),
     // What is said of all that.
     room("status", &["address", "config", "signaling"], &["serde", "std::io", "std::net"]),
+    room("status/board", &[], &["unicode_width"]),
     room("status/date", &[], &["std::time::SystemTime"]),
     room("status/event", &[], &["std::time::SystemTime"]),
     room("status/invitation", &[], &["percent_encoding"]),
@@ -208,6 +209,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &[],
         &["Instant::now", "dialoguer", "elapsed", "signal_hook", "std::thread", "std::time::Instant"],
     ),
+    room("cli/bottom", &[], &["dialoguer", "rustix", "signal_hook", "std::fs", "std::thread"]),
     room("cli/file", &[], &["toml"]),
     room("cli/expiry", &[], &["std::time::SystemTime"]),
     room("cli/documents", &[], &["clap_complete", "std::fs"]),

@@ -72,7 +72,7 @@ const SAMPLES: &[(&str, &str)] = &[
     ("max-clients", "7"), ("max-hosts", "7"), ("max-sessions", "7"), ("max-streams", "7"), ("memory", r#""64MiB""#),
     ("no-relay", "true"), ("no-stun", "true"), ("once", "true"), ("open", "true"), ("p2p-timeout", "5"),
     ("peer", r#"["ws://10.0.0.2:7000"]"#), ("peer-listen", "7000"),
-    ("pin", r#""1""#), ("pin-file", r#""pin""#), ("pipe", r#""ssh""#), ("proxy", "[1080]"), ("proxy-auth", r#""a:b""#),
+    ("pin", r#""1""#), ("pin-file", r#""pin""#), ("plain", "true"), ("pipe", r#""ssh""#), ("proxy", "[1080]"), ("proxy-auth", r#""a:b""#),
     ("proxy-auth-file", r#""login""#), ("proxy-listen", "3128"), ("proxy-protocol", r#"["v2"]"#),
     ("public", r#""web""#), ("public-auth", r#""a:b""#), ("public-auth-file", r#""login""#),
     ("public-url", r#""https://a.example""#), ("qr", "true"), ("quiet", "true"),

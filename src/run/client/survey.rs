@@ -24,6 +24,7 @@ impl Client {
             services: self.local.shown_services(),
             forwards: self.local.shown_forwards(),
             invitations: Vec::new(),
+            totals: None,
         }
     }
 

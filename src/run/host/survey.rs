@@ -26,6 +26,7 @@ impl Host {
             services: self.core.dialer.services.iter().map(shown).collect(),
             forwards: Vec::new(),
             invitations: self.list_invitations(),
+            totals: None,
         }
     }
 

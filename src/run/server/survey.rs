@@ -1,7 +1,7 @@
 //! What a server is doing at a moment.
 
 use super::{Server, Stage};
-use crate::status::snapshot::{Side, Snapshot, Stage as Shown};
+use crate::status::snapshot::{ServerTotals, Side, Snapshot, Stage as Shown};
 
 impl Server {
     /// Returns what this server is doing.
@@ -16,6 +16,12 @@ impl Server {
             forwards: Vec::new(),
             sessions: Vec::new(),
             invitations: Vec::new(),
+            totals: Some(ServerTotals {
+                hosts: self.names.len(),
+                clients: self.clients.len(),
+                requests: self.metrics.answers(),
+                open_requests: self.webs.iter().filter(|(_, web)| web.is_busy()).count(),
+            }),
         }
     }
 }

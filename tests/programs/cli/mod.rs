@@ -1,5 +1,6 @@
 //! The command line for its users: real processes, their exit codes, their events and their words.
 
+mod bottom;
 mod check;
 mod documents;
 mod endings;
@@ -23,6 +24,7 @@ mod sessions;
 mod signaling_port;
 mod stalled;
 mod surroundings;
+mod terminal;
 #[cfg(target_os = "linux")]
 mod units;
 mod usage;

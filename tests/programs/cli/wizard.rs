@@ -1,122 +1,13 @@
 //! The questions of the wizard, through a pseudo-terminal.
 
-use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
-use std::thread;
-use std::time::Instant;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, unbounded};
-use nix::pty::{Winsize, openpty};
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
-use crate::common::pinhole::{Pinhole, command};
+use super::terminal::{Terminal, word_after};
+use crate::common::pinhole::Pinhole;
 use crate::common::services::echo;
-use crate::common::{DEADLINE, ReservedPort, connect, wait_until};
-
-/// The binary with a terminal of its own, and what it has shown so far.
-struct Terminal {
-    child: Child,
-    keyboard: File,
-    screen: Receiver<Vec<u8>>,
-    shown: String,
-    /// Where in `shown` the next wait begins.
-    mark: usize,
-}
-
-impl Terminal {
-    fn start(arguments: &[&str]) -> Terminal {
-        let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-        let pty = openpty(Some(&size), None).unwrap();
-        let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
-        let child =
-            command(arguments).env("TERM", "xterm").stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
-        // The command is gone, and with this no copy of the child's end stays here: reading ends with the child.
-        drop(pty.slave);
-        let keyboard = File::from(pty.master);
-        let mut output = keyboard.try_clone().unwrap();
-        let (sender, screen) = unbounded();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(len @ 1..) = output.read(&mut buffer) {
-                if sender.send(buffer[..len].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
-        Terminal { child, keyboard, screen, shown: String::new(), mark: 0 }
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Waits until the words are shown, behind what was waited for before, and returns all up to them.
-    #[track_caller]
-    fn wait_for(&mut self, words: &str) -> String {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(at) = self.shown[self.mark..].find(words) {
-                let end = self.mark + at + words.len();
-                let start = std::mem::replace(&mut self.mark, end);
-                return self.shown[start..end].to_owned();
-            }
-            match self.screen.recv_deadline(deadline) {
-                Ok(bytes) => self.shown.push_str(&plain(&bytes)),
-                Err(error) => panic!("{words:?} is not shown ({error}):\n{}", self.shown),
-            }
-        }
-    }
-
-    #[track_caller]
-    fn end(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            match self.screen.recv_deadline(deadline) {
-                Ok(bytes) => self.shown.push_str(&plain(&bytes)),
-                Err(RecvTimeoutError::Disconnected) => return self.child.wait().unwrap().code(),
-                Err(RecvTimeoutError::Timeout) => panic!("no end:\n{}", self.shown),
-            }
-        }
-    }
-
-    fn is_gone(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
-    fn signal(&self, signal: Signal) {
-        signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The text without the sequences that colour it and move the cursor.
-fn plain(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut plain = String::new();
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '\x1b' => drop(characters.by_ref().skip(1).find(char::is_ascii_alphabetic)),
-            '\r' => {}
-            c => plain.push(c),
-        }
-    }
-    plain
-}
-
-/// The word behind another.
-fn word_after(text: &str, label: &str) -> String {
-    let (_, rest) = text.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {text}"));
-    rest.split_whitespace().next().unwrap().to_owned()
-}
+use crate::common::{ReservedPort, connect, wait_until};
 
 #[test]
 fn the_questions_of_a_host_lead_to_a_host() {
@@ -148,7 +39,7 @@ fn the_questions_of_a_host_lead_to_a_host() {
     stream.write_all(b"ping").unwrap();
     stream.read_exact(&mut [0; 4]).unwrap();
     wizard.wait_for("connected directly");
-    wizard.wait_for("opened");
+    wizard.wait_for("1 stream");
     drop(stream);
     client.stop();
     wizard.wait_for("disconnected");
@@ -237,11 +128,11 @@ fn leaving_the_questions_starts_nothing() {
         wizard.wait_for("(client)?");
         // One that comes in the instant before a key is waited for may be lost: Ctrl-D ends a line there.
         wait_until("the questions to end", || {
-            let _ = wizard.keyboard.write_all(leave.as_bytes());
+            wizard.try_to_type_in(leave);
             wizard.is_gone()
         });
         assert_eq!(wizard.end(), Some(1), "{name}");
-        assert!(wizard.shown.contains("nothing was started"), "{name}: {}", wizard.shown);
+        assert!(wizard.shown().contains("nothing was started"), "{name}: {}", wizard.shown());
     }
     let mut wizard = Terminal::start(&[]);
     wizard.wait_for("(client)?");
