@@ -37,6 +37,7 @@ mod sockets;
 mod stun;
 mod supervision;
 mod table;
+mod tally;
 mod token;
 mod trails;
 mod turn;

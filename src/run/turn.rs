@@ -19,6 +19,7 @@ use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
+use crate::status::metrics::peer::PeerMetrics;
 use crate::status::snapshot::Snapshot;
 
 /// Maximum number of events taken from the system at once.
@@ -66,6 +67,8 @@ pub(super) struct Turn {
     is_accepting_paused: bool,
     reporter: Reporter,
     looks: Looks,
+    /// What is counted.
+    pub(super) tally: PeerMetrics,
     /// Tells a service manager, if there is one.
     supervision: Option<Supervision>,
     #[cfg(feature = "cli")]
@@ -91,6 +94,7 @@ impl Turn {
             is_accepting_paused: false,
             reporter,
             looks: Looks::default(),
+            tally: PeerMetrics::new(system::time_of_day()),
             supervision: None,
             #[cfg(feature = "cli")]
             signals: Signals::default(),

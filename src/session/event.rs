@@ -108,6 +108,8 @@ pub enum Event {
         /// How long they did not pass.
         after: Duration,
     },
+    /// A round trip was measured.
+    RoundTrip(Duration),
     /// The signaling WebSocket is no longer needed.
     SignalingDone,
     /// An event of a stream or of a reverse forward.

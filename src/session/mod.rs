@@ -37,6 +37,7 @@ use link::{Cipher, Link};
 use state::{State, Step};
 use timers::Timer;
 
+pub use crate::peer::Progress;
 pub use direct::OPEN_TIMEOUT;
 pub use event::{End, Event, Path, Signal};
 
@@ -220,6 +221,13 @@ impl Session {
         direct.map(|direct| &mut direct.connection)
     }
 
+    /// Returns the number of the connection that carries messages, and its figures; `None` if they are relayed.
+    pub fn progress(&self) -> Option<(u32, Progress)> {
+        let carrier = self.mux.carrier()?;
+        let direct = self.carriers.directs().iter().find(|direct| direct.carrier == carrier)?;
+        Some((carrier, direct.connection.progress()?))
+    }
+
     /// Tells whether the session is over and has nothing left to do.
     pub fn is_closed(&self) -> bool {
         self.state == State::Closed
@@ -317,7 +325,10 @@ impl Session {
             }
             match self.mux.poll_event()? {
                 tunnel::Event::Hello(hello) => debug!("session={} peer agent={:?}", self.id, hello.agent),
-                tunnel::Event::RoundTrip(round_trip) => self.handle_round_trip(now, round_trip),
+                tunnel::Event::RoundTrip(round_trip) => {
+                    self.handle_round_trip(now, round_trip);
+                    self.events.push_back(Event::RoundTrip(round_trip));
+                }
                 tunnel::Event::GoAway(reason, detail) => {
                     info!("session={} peer goes away: {reason:?} {detail:?}", self.id);
                     return Some(Event::GoAway(reason));

@@ -21,10 +21,17 @@ impl Client {
             url: Some(url.unwrap_or_else(|| self.config.url.clone()).to_string()),
             id: None,
             sessions: sessions.map(|(key, status)| self.complete(key, status)).collect(),
-            services: self.local.shown_services(),
+            services: self.local.shown_services(&self.core.turn.tally),
             forwards: self.local.shown_forwards(),
             invitations: Vec::new(),
         }
+    }
+
+    /// Returns what this client counts, in Prometheus' text format.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub(in crate::run) fn metrics(&mut self) -> String {
+        let present = self.survey();
+        self.core.turn.tally.render(&present)
     }
 
     fn complete(&self, key: SessionKey, status: SessionStatus) -> SessionStatus {

@@ -30,6 +30,9 @@ impl Sessions {
     fn handle(&mut self, turn: &mut Turn, key: SessionKey, event: Event) {
         let now = turn.now;
         let entry = &mut self.table[key];
+        if entry.scope == Scope::Peer {
+            entry.tally.observe(&mut turn.tally, &event);
+        }
         match event {
             Event::Gather { carrier } => self.gather(turn, key, carrier),
             Event::Release { carrier } => self.release(turn, key, carrier),
@@ -59,7 +62,7 @@ impl Sessions {
             }
             Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
             Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
-            Event::Stream(_) | Event::Ended(_) => {}
+            Event::RoundTrip(_) | Event::Stream(_) | Event::Ended(_) => {}
         }
     }
 }
