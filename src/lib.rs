@@ -10,6 +10,7 @@ mod cli;
 #[cfg(feature = "server")]
 mod cluster;
 pub mod config;
+mod control;
 #[cfg(feature = "cli")]
 mod demo;
 mod fault;

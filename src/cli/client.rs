@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::choices::{self, BoundsArguments, OUTPUT_HELP, PROXY_HELP, ReachArguments};
+use super::control::{self, ControlArguments, ControlSurroundings};
 use super::failure::UsageError;
 use super::forwards::{self, Dials, Reverses};
 use super::parse::{self, HostUrl};
@@ -160,6 +161,9 @@ pub struct ClientArguments {
     /// What the session may use.
     #[command(flatten, next_help_heading = "Bounds")]
     pub bounds: BoundsArguments,
+    /// How it is looked at and steered.
+    #[command(flatten, next_help_heading = "While it runs")]
+    pub control: ControlArguments,
 }
 
 /// What is around a client.
@@ -172,6 +176,8 @@ pub(super) struct ClientSurroundings<'a> {
     pub(super) proxies: &'a ProxyVariables,
     /// Where warnings go.
     pub(super) remarks: &'a mut Vec<String>,
+    /// Where it may be looked at.
+    pub(super) control: ControlSurroundings,
 }
 
 /// Returns what makes the settings once the pin is known, and the pin if it is known already.
@@ -179,7 +185,7 @@ pub(super) fn settings(
     arguments: ClientArguments,
     surroundings: ClientSurroundings<'_>,
 ) -> Result<(impl FnOnce(Pin) -> ClientConfig + use<>, Option<Pin>), UsageError> {
-    let ClientSurroundings { pin: environment, proxy_auth, proxies, remarks } = surroundings;
+    let ClientSurroundings { pin: environment, proxy_auth, proxies, remarks, control } = surroundings;
     let (url, url_pin) = arguments.url;
     let others = choices::others(arguments.server, proxies)?;
     if !others.is_empty() && url.host_id().is_none() {
@@ -206,6 +212,7 @@ pub(super) fn settings(
     let pin = PIN.pick(arguments.pin, arguments.pin_file.as_deref(), environment, remarks)?;
     let pin = choices::nearest_pin(url_pin, pin)?;
     let proxy = choices::proxy(&url, proxies)?;
+    let control = control::settings(arguments.control, "client", control, remarks)?;
     let settings = move |pin| ClientConfig {
         url,
         others,
@@ -223,6 +230,7 @@ pub(super) fn settings(
         retry: arguments.retry,
         reach: choices::reach(&arguments.reach),
         stun: choices::stun_servers(arguments.reach.stun, arguments.reach.no_stun),
+        control,
     };
     Ok((settings, pin))
 }

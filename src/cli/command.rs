@@ -7,6 +7,7 @@ use super::args::{Action, Arguments};
 use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
+use super::control::{self, ControlArguments, ControlSurroundings};
 use super::documents::Document;
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
@@ -115,6 +116,8 @@ pub struct Surroundings<'a> {
     pub config: Option<PathBuf>,
     /// The role that runs already, for a file that is read again.
     pub role: Option<&'static str>,
+    /// Where the process may be looked at.
+    pub control: ControlSurroundings,
 }
 
 impl Surroundings<'_> {
@@ -164,7 +167,7 @@ impl From<NoAnswer> for Refusal {
 
 /// Joins the arguments of a command that is no file's, and what is around them.
 pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<Parsed, Refusal> {
-    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, config, .. } = surroundings;
+    let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, config, control, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let output = |json| Output { json, verbosity, qr: false };
     match arguments.command {
@@ -173,19 +176,22 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
         Some(Action::Host(host)) => {
             let output = Output { qr: host.qr, ..output(host.json) };
             let (terminal, proxies) = (ask.is_some(), &proxies);
-            let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal };
+            let surroundings = HostSurroundings { pin, token, public_auth, proxies, terminal, control };
             let (config, remarks) = host::settings(host, surroundings)?;
             Ok(Parsed { remarks, ..Command::Host(config, output).into() })
         }
         #[cfg(feature = "server")]
         Some(Action::Server(server)) => {
             let output = output(server.wants_json());
-            Ok(Command::Server(server::settings(server)?, output).into())
+            let mut remarks = Vec::new();
+            let config = server::settings(server, control, &mut remarks)?;
+            Ok(Parsed { remarks, ..Command::Server(config, output).into() })
         }
         Some(Action::Client(client)) => {
             let output = output(client.json);
             let mut remarks = Vec::new();
-            let surroundings = ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks };
+            let surroundings =
+                ClientSurroundings { pin, proxy_auth, proxies: &proxies, remarks: &mut remarks, control };
             let pipe = client.pipe.clone();
             let (settings, pin) = client::settings(client, surroundings)?;
             let pin = match (pin, ask) {
@@ -210,16 +216,16 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
         }
         Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
         // Files and units are no commands by themselves: what they say is joined in their place.
-        None | Some(Action::Run(_) | Action::Verify(_)) => ask_for_all(ask, pin, &proxies, output(false)),
+        None | Some(Action::Run(_) | Action::Verify(_)) => ask_for_all(ask, (pin, control), &proxies, output(false)),
         #[cfg(unix)]
-        Some(Action::Install(_)) => ask_for_all(ask, pin, &proxies, output(false)),
+        Some(Action::Install(_)) => ask_for_all(ask, (pin, control), &proxies, output(false)),
     }
 }
 
 /// Asks for everything.
 fn ask_for_all<'a>(
     ask: Option<&'a mut Ask<'a>>,
-    pin: Option<OsString>,
+    (pin, surroundings): (Option<OsString>, ControlSurroundings),
     proxies: &ProxyVariables,
     output: Output,
 ) -> Result<Parsed, Refusal> {
@@ -227,10 +233,15 @@ fn ask_for_all<'a>(
     let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
     let answers = wizard::questions(ask, pin)?;
     let equivalent = Some(answers.command());
+    let control = |role| control::settings(ControlArguments::default(), role, surroundings, &mut Vec::new());
     let command = match answers {
-        Answers::Host(config) => Command::Host(config, output),
+        Answers::Host(mut config) => {
+            config.control = control("host")?;
+            Command::Host(config, output)
+        }
         Answers::Client(mut config) => {
             config.proxy = choices::proxy(&config.url, proxies)?;
+            config.control = control("client")?;
             Command::Client(config, None, output)
         }
     };

@@ -142,6 +142,9 @@ pub enum UsageError {
         "--advertise is what the directory tells other servers; add --directory or --directory-file, or leave it out"
     )]
     AdvertiseWithoutDirectory,
+    /// `--admin-token-file` without an address.
+    #[error("--admin-token-file is for --admin-listen; add --admin-listen PORT, or leave --admin-token-file out")]
+    AdminTokenWithoutListen,
     /// Two flags with one address.
     #[error("{0} is to be listened on for two things; give each an address of its own")]
     SameListen(SocketAddr),

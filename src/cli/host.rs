@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::approval;
 use super::choices::{self, BoundsArguments, OUTPUT_HELP, PROXY_HELP, ReachArguments};
+use super::control::{self, ControlArguments, ControlSurroundings};
 use super::failure::UsageError;
 use super::parse;
 use super::registration::{self, RegistrationArguments, registration};
@@ -148,6 +149,9 @@ pub struct HostArguments {
     /// What each session may use.
     #[command(flatten, next_help_heading = "Bounds")]
     pub bounds: BoundsArguments,
+    /// How it is looked at and steered.
+    #[command(flatten, next_help_heading = "While it runs")]
+    pub control: ControlArguments,
 }
 
 /// What is around a host.
@@ -162,6 +166,8 @@ pub(super) struct HostSurroundings<'a> {
     pub(super) proxies: &'a ProxyVariables,
     /// There is somebody to ask.
     pub(super) terminal: bool,
+    /// Where it may be looked at.
+    pub(super) control: ControlSurroundings,
 }
 
 /// Returns the settings, and what the host's owner should know about them.
@@ -169,7 +175,7 @@ pub(super) fn settings(
     arguments: HostArguments,
     surroundings: HostSurroundings<'_>,
 ) -> Result<(HostConfig, Vec<String>), UsageError> {
-    let HostSurroundings { pin: environment, token, public_auth, proxies, terminal } = surroundings;
+    let HostSurroundings { pin: environment, token, public_auth, proxies, terminal, control } = surroundings;
     let mut remarks = Vec::new();
     let pin = PIN.pick(arguments.pin, arguments.pin_file.as_deref(), environment, &mut remarks)?;
     if arguments.ask && !terminal {
@@ -208,6 +214,7 @@ pub(super) fn settings(
         approver: arguments.ask.then(approval::at_terminal),
         reach: choices::reach(&arguments.reach),
         stun: choices::stun_servers(arguments.reach.stun, arguments.reach.no_stun),
+        control: control::settings(arguments.control, "host", control, &mut remarks)?,
         ..HostConfig::new()
     };
     Ok((config, remarks))

@@ -71,6 +71,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             let json = run.json.then_some("--json");
             let options = verbosity.into_iter().chain(json).map(OsString::from).chain(run.options);
             let (line, matches) = document.keys.behind_file(options)?;
+            let mut surroundings = surroundings;
+            surroundings.control.file = run.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let mut parsed = joined(&document, line, &matches, surroundings)?;
             parsed.role = Some(document.keys.role());
             Ok(parsed)
@@ -238,11 +240,22 @@ fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed,
         is_asked = true;
         Ok("unknown".to_owned())
     };
-    let Surroundings { ask: _, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role } =
-        surroundings;
+    let Surroundings {
+        ask: _,
+        pin,
+        token,
+        public_auth,
+        proxy_auth,
+        proxies,
+        credentials,
+        folder,
+        config,
+        role,
+        control,
+    } = surroundings;
     let ask = Some(&mut ask as _);
     let surroundings =
-        Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role };
+        Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role, control };
     let parsed = command(arguments, surroundings)?;
     Ok((parsed, is_asked))
 }

@@ -6,6 +6,7 @@ pub mod check;
 mod choices;
 pub mod client;
 pub mod command;
+mod control;
 pub mod documents;
 pub mod expiry;
 mod failure;
@@ -66,6 +67,7 @@ use crate::status::style::Role;
 use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
+use control::ControlSurroundings;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
@@ -133,6 +135,7 @@ fn surroundings<'a>(ask: Option<&'a mut Ask<'a>>) -> Surroundings<'a> {
         folder: env::current_dir().ok(),
         config: config_folder(),
         role: None,
+        control: ControlSurroundings::of_process(),
     }
 }
 

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::problem::{Problem, WrongValue};
 use crate::access::{ReverseRule, Rule};
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
-use crate::config::Domain;
+use crate::config::{AdminToken, Domain, ProcessName};
 #[cfg(feature = "server")]
 use crate::config::{DirectoryUrl, DirectoryUrlError};
 use crate::http::field::HeaderField;
@@ -142,6 +142,16 @@ pub fn invitation_id(text: &str) -> Result<InvitationId, WrongValue> {
 /// Parses the name that a host has on a server.
 pub fn host_id(text: &str) -> Result<HostId, WrongValue> {
     text.parse::<HostId>().map_err(|problem| WrongValue::new(text, problem, "give a name, for example my-host"))
+}
+
+/// Parses the name of a process.
+pub fn process_name(text: &str) -> Result<ProcessName, WrongValue> {
+    text.parse::<ProcessName>().map_err(|problem| WrongValue::new(text, problem, "give a name, for example web"))
+}
+
+/// Parses the token of the control interface. An error shows nothing of it.
+pub fn admin_token(text: &str) -> Result<AdminToken, WrongValue> {
+    text.parse::<AdminToken>().map_err(|problem| WrongValue::hidden(problem, "openssl rand -hex 16 writes a good one"))
 }
 
 /// Parses a token. An error shows nothing of it.

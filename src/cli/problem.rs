@@ -6,7 +6,7 @@ use crate::access::RuleError;
 use crate::address::AddressError;
 #[cfg(feature = "server")]
 use crate::config::DirectoryUrlError;
-use crate::config::DomainError;
+use crate::config::{AdminTokenError, DomainError, ExpiryError, ProcessNameError};
 use crate::http::field::HeaderFieldError;
 use crate::http::forwarded::NetworkError;
 use crate::signaling::invitation::InvitationIdError;
@@ -55,6 +55,10 @@ impl WrongValue {
 pub(super) enum Problem {
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error(transparent)]
+    ProcessName(#[from] ProcessNameError),
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
     #[error("{}", .0.problem())]
     Url(#[from] UrlError),
     #[cfg(feature = "server")]
@@ -139,8 +143,8 @@ pub(super) enum Problem {
         "the name of a unit is 1 to {0} of a to z, A to Z, 0 to 9, dot, hyphen and underscore, none of these in front"
     )]
     UnitName(usize),
-    #[error("it is no such date")]
-    NoMoment,
+    #[error(transparent)]
+    Expiry(#[from] ExpiryError),
     #[error(transparent)]
     Invitation(#[from] InvitationIdError),
     #[error("it has no unit")]

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 
 use super::choices::OUTPUT_HELP;
+use super::control::{self, ControlArguments, ControlSurroundings};
 use super::failure::UsageError;
 use super::parse;
 use crate::config::{
@@ -120,11 +121,6 @@ pub struct ServerArguments {
     /// It serves those whose token may dial.
     #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
     pub proxy_listen: Option<SocketAddr>,
-    /// Where the administration listens, which lists and ends hosts and clients
-    ///
-    /// It speaks HTTP. Whoever reaches it may do so: keep it on loopback.
-    #[arg(long, value_name = "ADDR", help_heading = "What else it does", value_parser = parse::server_listen)]
-    pub admin_listen: Option<SocketAddr>,
     /// Another server, at its --peer-listen; hosts of either are reached through both (repeatable)
     ///
     /// Every server of a cluster names every other, or is named by it.
@@ -159,6 +155,9 @@ pub struct ServerArguments {
     /// The directory tells them.
     #[arg(long, value_name = "URL", help_heading = "Several servers as one", value_parser = parse::server_url)]
     pub advertise: Option<SignalingUrl>,
+    /// How it is looked at and steered.
+    #[command(flatten, next_help_heading = "While it runs")]
+    pub control: ControlArguments,
 }
 
 /// What is printed on stdout.
@@ -177,8 +176,12 @@ impl ServerArguments {
     }
 }
 
-/// Turns the arguments into settings.
-pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, UsageError> {
+/// Turns the arguments into settings. What the owner should know goes to `remarks`.
+pub(super) fn settings(
+    arguments: ServerArguments,
+    surroundings: ControlSurroundings,
+    remarks: &mut Vec<String>,
+) -> Result<ServerConfig, UsageError> {
     let access = match (arguments.tokens, arguments.open) {
         (Some(file), false) => ServerAccess::Tokens(file),
         (None, true) => ServerAccess::Open,
@@ -205,7 +208,7 @@ pub(super) fn settings(arguments: ServerArguments) -> Result<ServerConfig, Usage
         trusted_proxies: arguments.trusted_proxy,
         gateway,
         proxy_listen: arguments.proxy_listen,
-        admin_listen: arguments.admin_listen,
+        control: control::settings(arguments.control, "server", surroundings, remarks)?,
         cluster: cluster(ClusterArguments {
             secret_file: arguments.cluster_secret_file,
             peers: arguments.peer,
@@ -261,7 +264,8 @@ fn twice(config: &ServerConfig) -> Option<SocketAddr> {
     let mut known = vec![config.listen];
     let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
     let peers = config.cluster.iter().flat_map(|cluster| &cluster.listen);
-    for address in gateway.chain(&config.proxy_listen).chain(&config.admin_listen).chain(peers) {
+    let control = config.control.iter().flat_map(|control| &control.listen);
+    for address in gateway.chain(&config.proxy_listen).chain(control).chain(peers) {
         if address.port() != 0 && known.contains(address) {
             return Some(*address);
         }

@@ -5,9 +5,11 @@
 mod approver;
 #[cfg(feature = "server")]
 pub(crate) mod cluster;
+mod control;
 #[cfg(feature = "server")]
 pub(crate) mod directory;
 mod error;
+mod expiry;
 mod forwards;
 mod invitation;
 mod server;
@@ -32,9 +34,11 @@ pub use server::{
 pub use self::approver::{Approver, JoinRequest};
 #[cfg(feature = "server")]
 pub use self::cluster::ClusterConfig;
+pub use self::control::{AdminToken, AdminTokenError, ControlConfig, ControlFolder, ProcessName, ProcessNameError};
 #[cfg(feature = "server")]
 pub use self::directory::{DirectoryAddress, DirectoryConfig, DirectoryUrl, DirectoryUrlError};
 pub use self::error::ConfigError;
+pub use self::expiry::ExpiryError;
 pub use self::invitation::{Expiry, Invitation, MAX_INVITATIONS};
 // Parts of settings. Each has a text form, and is parsed with `str::parse` or its own `parse`.
 pub use crate::access::{AccessList, ReverseAccess, ReverseRule, Rule, RuleError};
@@ -105,6 +109,8 @@ pub struct HostConfig {
     pub reach: Reach,
     /// STUN servers, which tell this machine its public address. None is asked by default.
     pub stun: Vec<Target>,
+    /// Where the run can be looked at and steered; `None` is nowhere.
+    pub control: Option<ControlConfig>,
 }
 
 /// The settings of a [`Client`](crate::Client).
@@ -144,6 +150,8 @@ pub struct ClientConfig {
     pub reach: Reach,
     /// STUN servers, which tell this machine its public address. None is asked by default.
     pub stun: Vec<Target>,
+    /// Where the run can be looked at and steered; `None` is nowhere.
+    pub control: Option<ControlConfig>,
 }
 
 impl HostConfig {
@@ -167,6 +175,7 @@ impl HostConfig {
             approver: None,
             reach: Reach::default(),
             stun: Vec::new(),
+            control: None,
         }
     }
 
@@ -268,6 +277,7 @@ impl ClientConfig {
             retry: false,
             reach: Reach::default(),
             stun: Vec::new(),
+            control: None,
         }
     }
 

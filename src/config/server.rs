@@ -11,6 +11,7 @@ use thiserror::Error;
 
 #[cfg(feature = "server")]
 use super::cluster::ClusterConfig;
+use super::control::ControlConfig;
 use crate::address::{self, AddressError, Host};
 use crate::http::field::HeaderField;
 use crate::http::proxy::Proxy;
@@ -48,8 +49,8 @@ pub struct ServerConfig {
     pub gateway: Option<GatewayConfig>,
     /// Address of the HTTP proxy through which holders of a token with `dial` reach the targets that hosts allow.
     pub proxy_listen: Option<SocketAddr>,
-    /// Address of the administration.
-    pub admin_listen: Option<SocketAddr>,
+    /// Where the run can be looked at and steered; `None` is nowhere.
+    pub control: Option<ControlConfig>,
     /// The other servers, if this is one of several.
     #[cfg(feature = "server")]
     pub cluster: Option<ClusterConfig>,
@@ -154,7 +155,7 @@ impl ServerConfig {
             trusted_proxies: Vec::new(),
             gateway: None,
             proxy_listen: None,
-            admin_listen: None,
+            control: None,
             #[cfg(feature = "server")]
             cluster: None,
         }

@@ -10,6 +10,10 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'unsafe
 /// Longest host that is put into a page: a DNS name has at most 253 characters, a port five digits and a colon.
 const MAX_HOST: usize = 260;
 
+/// Fields of every answer.
+pub(crate) const COMMON: &str =
+    "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n";
+
 /// One complete answer; the connection ends after it unless the gateway keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -136,14 +140,13 @@ impl Answer {
 
     /// Returns the bytes to send. Answers to `HEAD` have the same head and no body.
     pub fn render(&self, head_only: bool) -> Vec<u8> {
-        let mut head = format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
-             Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n",
-            status = self.status,
-            reason = reason(self.status),
-            content_type = self.content_type,
-            length = self.body.len(),
-        );
+        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        // RFC 9110, section 8.6: an answer without content has no length either.
+        if self.status != 204 {
+            let (content_type, length) = (self.content_type, self.body.len());
+            head.push_str(&format!("Content-Type: {content_type}\r\nContent-Length: {length}\r\n"));
+        }
+        head.push_str(COMMON);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
@@ -165,6 +168,8 @@ impl Answer {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        204 => "No Content",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
@@ -172,6 +177,8 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
+        409 => "Conflict",
+        413 => "Content Too Large",
         414 => "URI Too Long",
         426 => "Upgrade Required",
         429 => "Too Many Requests",

@@ -18,14 +18,14 @@ pub struct Initiator {
 }
 
 impl Initiator {
-    pub(super) fn of(headers: &Headers<'_>) -> Initiator {
+    pub(crate) fn of(headers: &Headers<'_>) -> Initiator {
         Initiator { origin: headers.first("origin"), site: headers.first("sec-fetch-site") }
     }
 
     /// Tells whether a page of another site caused the request, as far as that can be judged. `host` is the request's
     /// `Host`. `forwarded` means that a forwarder left its mark: it may have rewritten `Host` or `Origin`, and a page
     /// that comes through it came like everybody else.
-    pub(super) fn is_foreign(&self, host: Option<&str>, forwarded: bool) -> bool {
+    pub(crate) fn is_foreign(&self, host: Option<&str>, forwarded: bool) -> bool {
         match (self.site.as_deref(), self.origin.as_deref()) {
             (Some(site), _) => !matches!(site, "same-origin" | "same-site" | "none"),
             // Not every browser says more about a WebSocket.

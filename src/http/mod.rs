@@ -16,6 +16,7 @@ use httparse::Status;
 use percent_encoding::percent_decode_str;
 
 pub use answer::Answer;
+pub(crate) use answer::COMMON;
 pub use initiator::Initiator;
 
 use forwarded::Forwarded;
@@ -221,7 +222,8 @@ impl Headers<'_> {
         self.all(name).flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
     }
 
-    fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    /// Returns the values of all fields of that name.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.filter_map(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
     }

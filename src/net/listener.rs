@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::listen::{self, Accepted as AcceptedTcp, ListenError, Second};
 use super::stream::Stream;
-#[cfg(unix)]
-use super::system::UnixListener;
 use super::system::{Interest, Registry, Source, TcpListener, Token};
+#[cfg(unix)]
+use super::system::{UnixListener, UnixStream};
 
 /// A listening socket.
 #[derive(Debug)]
@@ -182,10 +182,14 @@ fn is_stale(path: &Path) -> io::Result<bool> {
         Ok(metadata) if !metadata.file_type().is_socket() => {
             Err(io::Error::other("a file that is not a socket is there already: remove it or choose another path"))
         }
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::other("a program listens there already: end it or choose another path")),
+        // It does not wait: the queue of a program that hangs may be full.
+        Ok(_) => match UnixStream::connect(path) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
-            Err(error) => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Ok(_) | Err(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "a program listens there already: end it or choose another path",
+            )),
         },
     }
 }

@@ -1,6 +1,8 @@
 //! Sockets. Beside the loop, only this module touches the network.
 
 pub(crate) mod files;
+#[cfg(unix)]
+pub(crate) mod folder;
 pub mod interfaces;
 #[cfg(any(feature = "cli", feature = "server"))]
 pub mod limits;

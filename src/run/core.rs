@@ -27,13 +27,14 @@ use log::debug;
 
 use self::leaving::Leaving;
 use super::connections::{Asker, Connections, Incoming};
+use super::control::Control;
 use super::deadlines::Due;
 use super::dialer::{Dialer, Waiter};
 use super::flows::{Flows, UdpListener};
 #[cfg(feature = "server")]
 use super::keys::Scope;
 use super::keys::{ConnectionKey, FlowKey, SessionKey, UdpListenerKey};
-use super::notice::{ClientNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
+use super::notice::{ClientNotice, ControlNotice, HostNotice, LinkNotice, Listening, Notice, PeerNotice, ServerNotice};
 use super::rounds::Rounds;
 use super::sessions::{SessionEvent, Sessions};
 use super::shared::Shared;
@@ -62,6 +63,8 @@ pub(super) struct Core {
     pub(super) pool: ChunkPool,
     /// Streams of requests that nobody needs any more.
     pub(super) leaving: Leaving,
+    /// Who looks at the run and steers it.
+    pub(super) control: Control,
 }
 
 impl Core {
@@ -78,6 +81,7 @@ impl Core {
             resolver: Resolver::new(waker),
             pool: ChunkPool::new(),
             leaving: Leaving::default(),
+            control: Control::new(),
             turn,
         })
     }
@@ -90,6 +94,7 @@ impl Core {
 
     /// Waits until something happens or is due, and handles it.
     pub(super) fn wait(&mut self) -> io::Result<()> {
+        self.control.follow(&mut self.turn);
         let events = self.turn.wait(self.has_work())?;
         for event in &events {
             self.latch(event);
@@ -297,6 +302,8 @@ impl Core {
             Some(Source::Web(slot)) => self.turn.tell(ServerNotice::Web { slot, event: event.clone() }),
             Some(Source::Directory) => self.turn.tell(ServerNotice::Directory { event: event.clone() }),
             Some(Source::Link(slot)) => self.turn.tell(LinkNotice::Ready { slot, event: event.clone() }),
+            Some(Source::Door(slot)) => self.turn.handle_listener(ControlNotice::Acceptable(Listening::At(slot))),
+            Some(Source::Control(slot)) => self.turn.tell(ControlNotice::Ready { slot, event: event.clone() }),
             Some(Source::Programs(slot)) => {
                 if let Some(listener) = self.flows.listener_at(slot) {
                     self.turn.tell(PeerNotice::Programs { listener });
@@ -338,8 +345,9 @@ impl Core {
                 Due::Host(due) => self.turn.tell(HostNotice::Due(due)),
                 Due::Client(due) => self.turn.tell(ClientNotice::Due(due)),
                 Due::Server(due) => self.turn.tell(ServerNotice::Due(due)),
-                // A check has its own loop.
                 Due::Look => self.turn.handle_look_due(),
+                Due::Control => self.turn.tell(ControlNotice::Due),
+                // A check has its own loop.
                 Due::Check => {}
                 Due::Dial(due) => {
                     let (connections, mut shared) = self.connections_and_shared();

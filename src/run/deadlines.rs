@@ -40,6 +40,8 @@ pub(super) enum Due {
     Dial(DialDue),
     /// Those who watch the run may be shown what it is doing.
     Look,
+    /// A connection of the control interface may have something to do.
+    Control,
     /// A check may have something to do.
     Check,
 }

@@ -79,6 +79,11 @@ pub(super) struct Flows {
 }
 
 impl Flows {
+    /// Returns the program or the target of a flow.
+    pub(super) fn address(&self, flow: FlowKey) -> Option<String> {
+        self.table.get(flow).map(|entry| entry.address.clone())
+    }
+
     /// Creates a table without flows.
     pub(super) fn new() -> Flows {
         Flows { table: Table::new(), listeners: Table::new(), idle: DEFAULT_UDP_IDLE, datagram: vec![0; MAX_DATAGRAM] }

@@ -11,10 +11,27 @@ pub type Observer = Box<dyn FnMut(&Snapshot) + Send>;
 /// Time after which rates are looked at again that are not zero yet.
 const FALL: Duration = Duration::from_secs(1);
 
+/// Which of those who watch it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WatcherId(u64);
+
 /// The looks of a loop.
 #[derive(Default)]
 pub(super) struct Looks {
-    observer: Option<(Duration, Observer)>,
+    watchers: Vec<Watcher>,
+    count: u64,
+    /// All who watch are to be shown something.
+    is_planned: bool,
+    /// The deadline that is set.
+    due_at: Option<Instant>,
+}
+
+/// Somebody who watches.
+struct Watcher {
+    id: WatcherId,
+    interval: Duration,
+    /// What it is shown to. Without one, whoever asks what is due shows it.
+    observer: Option<Observer>,
     last: Option<Instant>,
     due_at: Option<Instant>,
 }
@@ -22,17 +39,42 @@ pub(super) struct Looks {
 impl Looks {
     /// Has somebody shown what the run is doing, at most once in an interval.
     pub(super) fn observe(&mut self, interval: Duration, observer: Observer) {
-        self.observer = Some((interval, observer));
+        self.add(interval, Some(observer), None);
+    }
+
+    /// Has somebody shown what the run is doing who was just shown it.
+    pub(super) fn watch(&mut self, now: Instant, interval: Duration) -> WatcherId {
+        self.add(interval, None, Some(now))
+    }
+
+    /// Somebody does not watch any more.
+    pub(super) fn forget(&mut self, id: WatcherId) {
+        self.watchers.retain(|watcher| watcher.id != id);
+    }
+
+    fn add(&mut self, interval: Duration, observer: Option<Observer>, last: Option<Instant>) -> WatcherId {
+        let id = WatcherId(self.count);
+        self.count += 1;
+        self.watchers.push(Watcher { id, interval, observer, last, due_at: None });
+        self.is_planned = false;
+        id
     }
 
     /// Something changed. Returns when to look, if no look is due by then already.
     pub(super) fn changed(&mut self, now: Instant) -> Option<Instant> {
-        let (interval, _) = self.observer.as_ref()?;
-        let at = self.last.map_or(now, |last| (last + *interval).max(now));
-        self.plan(at)
+        if self.is_planned || self.watchers.is_empty() {
+            return None;
+        }
+        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.due_at.is_none()) {
+            watcher.due_at = Some(watcher.last.map_or(now, |last| (last + watcher.interval).max(now)));
+        }
+        self.is_planned = true;
+        self.plan()
     }
 
-    fn plan(&mut self, at: Instant) -> Option<Instant> {
+    /// Returns when to look, if no look is due by then already.
+    fn plan(&mut self) -> Option<Instant> {
+        let at = self.watchers.iter().filter_map(|watcher| watcher.due_at).min()?;
         if self.due_at.is_some_and(|due_at| due_at <= at) {
             return None;
         }
@@ -40,21 +82,94 @@ impl Looks {
         Some(at)
     }
 
-    /// Tells whether a look is due. An earlier deadline than the planned one, or a later one, says nothing.
-    pub(super) fn poll_due(&mut self, now: Instant) -> bool {
-        let is_due = self.due_at.is_some_and(|at| at <= now);
-        if is_due {
-            (self.due_at, self.last) = (None, Some(now));
+    /// Tells whether a look is due, and when to ask again otherwise. An earlier deadline than the planned one, or a
+    /// later one, says nothing.
+    pub(super) fn poll_due(&mut self, now: Instant) -> (bool, Option<Instant>) {
+        if self.due_at.is_none_or(|at| at > now) {
+            return (false, None);
         }
-        is_due
+        self.due_at = None;
+        let is_due = self.watchers.iter().any(|watcher| watcher.due_at.is_some_and(|at| at <= now));
+        (is_due, if is_due { None } else { self.plan() })
     }
 
-    /// Shows what the run is doing. Returns when to look again although nothing may change.
-    pub(super) fn show(&mut self, now: Instant, snapshot: &Snapshot) -> Option<Instant> {
-        if let Some((_, observer)) = &mut self.observer {
-            observer(snapshot);
-        }
+    /// Shows what the run is doing to the observers for whom it is time. Returns who else is to be shown it, and when to
+    /// look again.
+    pub(super) fn show(&mut self, now: Instant, snapshot: &Snapshot) -> (Vec<WatcherId>, Option<Instant>) {
         let moves = snapshot.sessions.iter().any(|session| session.sent_per_s + session.received_per_s > 0);
-        if moves { self.plan(now + FALL) } else { None }
+        let mut others = Vec::new();
+        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.due_at.is_some_and(|at| at <= now)) {
+            watcher.last = Some(now);
+            watcher.due_at = moves.then(|| now + FALL.max(watcher.interval));
+            match &mut watcher.observer {
+                Some(observer) => observer(snapshot),
+                None => others.push(watcher.id),
+            }
+        }
+        self.is_planned = false;
+        (others, self.plan())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::snapshot::{Side, Stage};
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            role: Side::Host,
+            stage: Stage::Serving,
+            listen: None,
+            url: None,
+            id: None,
+            services: Vec::new(),
+            forwards: Vec::new(),
+            sessions: Vec::new(),
+            invitations: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn each_is_shown_changes_at_its_own_pace() {
+        let (mut looks, start) = (Looks::default(), Instant::now());
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(looks.changed(start), None, "nobody watches");
+        let quick = looks.watch(start, Duration::from_millis(250));
+        let slow = looks.watch(start, Duration::from_secs(1));
+        assert_eq!(looks.changed(at(10)), Some(at(250)));
+        assert_eq!(looks.changed(at(20)), None, "it is planned");
+        assert_eq!(looks.poll_due(at(200)), (false, None));
+        assert_eq!(looks.poll_due(at(250)), (true, None));
+        assert_eq!(looks.show(at(250), &snapshot()), (vec![quick], Some(at(1000))));
+        assert_eq!(looks.changed(at(260)), Some(at(500)));
+        assert_eq!(looks.poll_due(at(500)), (true, None));
+        assert_eq!(looks.show(at(500), &snapshot()), (vec![quick], Some(at(1000))));
+        assert_eq!(looks.poll_due(at(1000)), (true, None));
+        assert_eq!(looks.show(at(1000), &snapshot()), (vec![slow], None), "nothing changed for the other");
+        looks.forget(quick);
+        looks.forget(slow);
+        assert_eq!(looks.changed(at(2000)), None);
+    }
+
+    #[test]
+    fn a_change_long_after_the_last_look_is_shown_at_once() {
+        let (mut looks, start) = (Looks::default(), Instant::now());
+        let watcher = looks.watch(start, Duration::from_millis(250));
+        let late = start + Duration::from_secs(60);
+        assert_eq!(looks.changed(late), Some(late));
+        assert_eq!(looks.poll_due(late), (true, None));
+        assert_eq!(looks.show(late, &snapshot()), (vec![watcher], None));
+    }
+
+    #[test]
+    fn a_watcher_that_left_is_no_reason_to_look() {
+        let (mut looks, start) = (Looks::default(), Instant::now());
+        let quick = looks.watch(start, Duration::from_millis(250));
+        looks.watch(start, Duration::from_secs(1));
+        let (first, second) = (start + Duration::from_millis(250), start + Duration::from_secs(1));
+        assert_eq!(looks.changed(start), Some(first));
+        looks.forget(quick);
+        assert_eq!(looks.poll_due(first), (false, Some(second)));
     }
 }

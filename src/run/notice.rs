@@ -54,6 +54,8 @@ pub(super) enum Notice {
     Reload,
     /// It is time to show what the run is doing to those who watch it.
     Look,
+    /// For the control interface, of all sides.
+    Control(ControlNotice),
     /// For a host or a client.
     Peer(PeerNotice),
     /// For a host.
@@ -62,6 +64,19 @@ pub(super) enum Notice {
     Client(ClientNotice),
     /// For a server.
     Server(ServerNotice),
+}
+
+/// A notice for the control interface.
+#[derive(Debug)]
+pub(super) enum ControlNotice {
+    /// Listeners may have a connection.
+    Acceptable(Listening),
+    /// A connection is ready.
+    Ready { slot: Slot, event: MioEvent },
+    /// A connection may have more work although no event says so.
+    Poll { connection: Mark },
+    /// A connection may have something to do by now.
+    Due,
 }
 
 /// An event of a signaling WebSocket.
@@ -141,6 +156,12 @@ pub(super) enum ServerNotice {
     DirectoryResolved { answer: Result<Vec<SocketAddr>, String> },
     /// A deadline of the server.
     Due(ServerDue),
+}
+
+impl From<ControlNotice> for Notice {
+    fn from(notice: ControlNotice) -> Notice {
+        Notice::Control(notice)
+    }
 }
 
 impl From<LinkNotice> for Notice {

@@ -23,7 +23,7 @@ use log::info;
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps};
 use super::turn::Turn;
-use crate::config::{Bounds, SharedService};
+use crate::config::{Bounds, ControlConfig, SharedService};
 use crate::net::system::Waker;
 use crate::session::Reach;
 use crate::status::event::Event;
@@ -229,6 +229,26 @@ impl Differences {
     pub(super) fn leave<T: PartialEq + Clone>(&mut self, name: &str, present: &T, wanted: &T) -> T {
         if present != wanted {
             self.put_off(name);
+        }
+        present.clone()
+    }
+
+    /// Leaves where the run is looked at and steered.
+    pub(super) fn control(
+        &mut self,
+        present: &Option<ControlConfig>,
+        wanted: Option<&ControlConfig>,
+    ) -> Option<ControlConfig> {
+        let own = present.as_ref();
+        let listen = |config: Option<&ControlConfig>| config.and_then(|config| config.listen);
+        self.leave("admin-listen", &listen(own), &listen(wanted));
+        let token = |config: Option<&ControlConfig>| config.and_then(|config| config.token.clone());
+        self.leave("admin-token-file", &token(own), &token(wanted));
+        let name = |config: Option<&ControlConfig>| config.map(|config| config.name.clone());
+        let has_socket = |config: Option<&ControlConfig>| config.is_some_and(|config| !config.folders.is_empty());
+        match has_socket(own) == has_socket(wanted) {
+            true => _ = self.leave("name", &name(own), &name(wanted)),
+            false => self.put_off("no-control"),
         }
         present.clone()
     }

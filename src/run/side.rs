@@ -1,8 +1,13 @@
 //! The run of a side of any kind.
 
 use super::RunError;
+use super::control;
 use super::core::Core;
+use super::keys::SessionKey;
 use super::notice::Notice;
+use crate::control::Order;
+use crate::http::Answer;
+use crate::status::overview::ServerStatus;
 use crate::status::snapshot::Snapshot;
 
 /// Rounds of notices and work in a turn. The second sends the sessions' output of the first, without polling the system
@@ -18,6 +23,20 @@ pub(super) trait Side {
 
     /// Returns what the side is doing.
     fn snapshot(&mut self) -> Snapshot;
+
+    /// Returns what a server shows beside that.
+    fn server_status(&mut self) -> Option<ServerStatus> {
+        None
+    }
+
+    /// Returns what is counted, in Prometheus' text format.
+    fn metrics(&mut self) -> String;
+
+    /// Ends a session with a peer in order.
+    fn end_session(&mut self, session: SessionKey);
+
+    /// Does what is asked for over the control interface, as far as not all sides do the same.
+    fn obey(&mut self, order: Order) -> Answer;
 
     /// Handles a notice of the loop.
     ///
@@ -38,10 +57,8 @@ pub(super) trait Side {
             for _ in 0..self.core().turn.notices.len() {
                 let Some(notice) = self.core().turn.notices.pop_front() else { break };
                 match notice {
-                    Notice::Look => {
-                        let snapshot = self.snapshot();
-                        self.core().turn.show(&snapshot);
-                    }
+                    Notice::Look => control::look(self),
+                    Notice::Control(notice) => control::handle(self, notice),
                     notice => self.handle(notice)?,
                 }
             }
@@ -56,8 +73,12 @@ pub(super) trait Side {
     /// Those of [`Side::turn`], and the system's.
     fn drive(&mut self) -> Result<(), RunError> {
         self.start();
+        let core = self.core();
+        core.control.announce(&mut core.turn);
         let outcome = self.turns();
-        self.core().turn.stopping();
+        let core = self.core();
+        core.turn.stopping();
+        core.control.close(&mut core.turn);
         outcome
     }
 

@@ -36,9 +36,13 @@ pub(super) enum Source {
     Leaving(Slot),
     /// A server's connection to the directory of its cluster.
     Directory,
+    /// A listener of the control interface.
+    Door(Slot),
+    /// A connection of the control interface.
+    Control(Slot),
 }
 
-const KIND_BITS: u32 = 4;
+const KIND_BITS: u32 = 5;
 const KIND_MASK: usize = (1 << KIND_BITS) - 1;
 
 impl Source {
@@ -59,6 +63,8 @@ impl Source {
             Source::Signaling => (12, 0),
             Source::Requests(slot) => (13, slot.to_bits()),
             Source::Directory => (14, 0),
+            Source::Door(slot) => (15, slot.to_bits()),
+            Source::Control(slot) => (16, slot.to_bits()),
         };
         Token(slot << KIND_BITS | kind)
     }
@@ -81,6 +87,8 @@ impl Source {
             12 => Source::Signaling,
             13 => Source::Requests(slot),
             14 => Source::Directory,
+            15 => Source::Door(slot),
+            16 => Source::Control(slot),
             _ => return None,
         })
     }
@@ -109,6 +117,8 @@ mod tests {
             Source::Requests(at(4)),
             Source::Flow(at(0)),
             Source::Leaving(at(9)),
+            Source::Door(at(1)),
+            Source::Control(at(63)),
         ] {
             assert_eq!(Source::from_token(source.token()), Some(source));
         }

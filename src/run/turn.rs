@@ -10,11 +10,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use log::{debug, trace};
 
 use super::deadlines::{Deadlines, Due};
-use super::looks::{Looks, Observer};
-use super::notice::{HostNotice, Listening, Notice};
+use super::looks::{Looks, Observer, WatcherId};
+use super::notice::{ControlNotice, HostNotice, Listening, Notice};
 #[cfg(feature = "cli")]
 use super::signals::{HangUp, HangUps, Signals, Wish};
 use super::supervision::Supervision;
+use super::tap::Tap;
 use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
@@ -66,7 +67,9 @@ pub(super) struct Turn {
     /// No descriptors are free: the listeners pause until a deadline.
     is_accepting_paused: bool,
     reporter: Reporter,
-    looks: Looks,
+    pub(super) looks: Looks,
+    /// What the control interface tells of events.
+    pub(super) tap: Tap,
     /// What is counted.
     pub(super) tally: PeerMetrics,
     /// Tells a service manager, if there is one.
@@ -94,6 +97,7 @@ impl Turn {
             is_accepting_paused: false,
             reporter,
             looks: Looks::default(),
+            tap: Tap::default(),
             tally: PeerMetrics::new(system::time_of_day()),
             supervision: None,
             #[cfg(feature = "cli")]
@@ -142,6 +146,7 @@ impl Turn {
             supervision.observe(event);
         }
         (self.reporter)(event);
+        self.tap.observe(event);
         self.changed();
     }
 
@@ -160,16 +165,22 @@ impl Turn {
 
     /// Tells the side if it is time to show what it is doing.
     pub(super) fn handle_look_due(&mut self) {
-        if self.looks.poll_due(self.now) {
+        let (is_due, again) = self.looks.poll_due(self.now);
+        if is_due {
             self.tell(Notice::Look);
+        }
+        if let Some(at) = again {
+            self.deadlines.add(at, Due::Look);
         }
     }
 
-    /// Shows what the run is doing to those who watch it.
-    pub(super) fn show(&mut self, snapshot: &Snapshot) {
-        if let Some(at) = self.looks.show(self.now, snapshot) {
+    /// Shows what the run is doing to those who watch it. Returns who of them follows events and is to be shown it, too.
+    pub(super) fn show(&mut self, snapshot: &Snapshot) -> Vec<WatcherId> {
+        let (others, again) = self.looks.show(self.now, snapshot);
+        if let Some(at) = again {
             self.deadlines.add(at, Due::Look);
         }
+        others
     }
 
     /// The run does what it is there for. Repeating this says nothing new.
@@ -291,6 +302,7 @@ impl Turn {
     pub(super) fn resume_accepting(&mut self) {
         self.is_accepting_paused = false;
         self.tell(Notice::Acceptable(Listening::All));
+        self.tell(ControlNotice::Acceptable(Listening::All));
     }
 
     /// Returns this machine's addresses if they changed.

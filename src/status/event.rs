@@ -100,8 +100,9 @@ pub(super) fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> R
     time.map(rfc3339).serialize(serializer)
 }
 
-/// Something that a person, or a program that started pinhole, wants to know. An event never contains a key or a token;
-/// only [`Event::Listening`], [`Event::Registered`], [`Event::PinReplaced`] and [`Event::Invitation`] contain a pin.
+/// Something that a person, or a program that started pinhole, wants to know. An event never contains a key; only
+/// [`Event::Listening`], [`Event::Registered`], [`Event::PinReplaced`] and [`Event::Invitation`] contain a pin, and only
+/// [`Event::Administration`] a token.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -114,6 +115,7 @@ pub enum Event {
         /// URL for a client on this machine, pin included (percent-encoded where needed).
         url: String,
         /// The pin.
+        #[serde(skip_serializing_if = "String::is_empty")]
         pin: String,
         /// URL for clients anywhere, pin included, if the host was told under which address others reach it.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -127,6 +129,7 @@ pub enum Event {
         /// URL for clients, pin included (percent-encoded where needed).
         url: String,
         /// The pin.
+        #[serde(skip_serializing_if = "String::is_empty")]
         pin: String,
         /// URL of the published service.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -145,6 +148,7 @@ pub enum Event {
     #[non_exhaustive]
     PinReplaced {
         /// The new pin.
+        #[serde(skip_serializing_if = "String::is_empty")]
         pin: String,
         /// URL for clients anywhere, as in [`Event::Listening`].
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,6 +165,7 @@ pub enum Event {
         /// URL for its clients, pin included.
         url: String,
         /// Its pin.
+        #[serde(skip_serializing_if = "String::is_empty")]
         pin: String,
         /// The services that its clients have.
         services: Vec<String>,
@@ -187,6 +192,14 @@ pub enum Event {
         label: String,
         /// Why, in a few words.
         reason: String,
+    },
+    /// The run can be looked at and steered over TCP.
+    #[non_exhaustive]
+    Administration {
+        /// Address of the control interface.
+        addr: SocketAddr,
+        /// URL of its page, with the token in the fragment if that was generated.
+        url: String,
     },
     /// A session carries messages in both directions.
     #[non_exhaustive]

@@ -60,6 +60,9 @@ impl Human {
                 };
                 self.invitation().new_pin(way, pin)
             }
+            Event::Administration { url, .. } => {
+                format!("This run can be looked at and steered at {}", Paint(self.style.error_colour).bold(url))
+            }
             Event::Connected { session, way, rtt_ms } => {
                 format!("{}connected {}, round trip {}", self.session_prefix(session), how(way), round_trip(*rtt_ms))
             }

@@ -11,11 +11,16 @@ use super::text::is_unprintable;
 /// Writes the event and a line break.
 pub(super) fn write_line(out: &mut dyn Write, event: &Event) -> io::Result<()> {
     // One write per line, so that lines of two processes on one pipe do not mix.
-    let mut line = Vec::with_capacity(256);
-    event.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Printable))?;
-    line.push(b'\n');
-    out.write_all(&line)?;
+    out.write_all(&line(event)?)?;
     out.flush()
+}
+
+/// Returns a value as JSON on a line, safe to show on a terminal.
+pub(crate) fn line(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = Vec::with_capacity(256);
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut line, Printable))?;
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Compact JSON that is safe to show on a terminal: characters for which [`is_unprintable`] holds become `\u` escapes,
@@ -44,7 +49,7 @@ mod tests {
     use crate::status::refusal::Refusal;
     use proptest::prelude::*;
 
-    fn line(event: &Event) -> String {
+    fn written(event: &Event) -> String {
         let mut out = Vec::new();
         write_line(&mut out, event).unwrap();
         String::from_utf8(out).unwrap()
@@ -171,7 +176,7 @@ mod tests {
             ),
         ];
         for (event, expected) in cases {
-            assert_eq!(line(&event), format!("{expected}\n"));
+            assert_eq!(written(&event), format!("{expected}\n"));
         }
     }
 
@@ -248,7 +253,7 @@ mod tests {
             ),
         ];
         for (event, expected) in cases {
-            assert_eq!(line(&event), format!("{expected}\n"));
+            assert_eq!(written(&event), format!("{expected}\n"));
         }
     }
 
@@ -259,7 +264,7 @@ mod tests {
             service: Appearance::Target("a\u{9b}\u{202e}\x1b\u{7f}\u{e0041}ß".into()),
         };
         assert_eq!(
-            line(&event),
+            written(&event),
             concat!(
                 r#"{"event":"forwarding","local":"127.0.0.1:1","service":"a\u009b\u202e\u001b\u007f\udb40\udc41ß"}"#,
                 "\n"
@@ -270,7 +275,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_parser_reads_the_same_text(service in any::<String>()) {
-            let line = line(&Event::PinReplaced { pin: service.clone(), public_url: None });
+            let line = written(&Event::PinReplaced { pin: service.clone(), public_url: None });
             prop_assert!(!line.trim_end_matches('\n').contains(is_unprintable));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
             prop_assert_eq!(value["pin"].as_str(), Some(service.as_str()));

@@ -6,12 +6,14 @@ pub mod event;
 mod guests;
 mod human;
 mod invitation;
-mod json;
+pub(crate) mod json;
 pub mod metrics;
+pub(crate) mod overview;
 mod paint;
 pub mod printer;
 #[cfg(feature = "cli")]
-mod qr;
+pub(crate) mod qr;
+mod redaction;
 pub mod refusal;
 pub mod report;
 mod serving;

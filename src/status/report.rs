@@ -50,7 +50,8 @@ impl Reporter {
                     | Event::Error { .. }
                     | Event::ServerLost { .. }
                     | Event::Recovering { .. }
-                    | Event::Reconnecting { .. } => err,
+                    | Event::Reconnecting { .. }
+                    | Event::Administration { .. } => err,
                     Event::Listening { .. }
                     | Event::Registered { .. }
                     | Event::PinReplaced { .. }

@@ -13,6 +13,7 @@
 //! While a session lives but has no path, the client dials the host to rejoin it (`links`). The local ports stay open
 //! all the time (`local`).
 
+mod control;
 mod dial;
 mod joining;
 mod links;
@@ -59,6 +60,8 @@ use crate::access::logins::LoginLimiter;
 use crate::config::ClientConfig;
 #[cfg(unix)]
 use crate::config::StreamTarget;
+use crate::control::Order;
+use crate::http::Answer;
 use crate::session::End;
 use crate::shares::Source;
 use crate::signaling::url::SignalingUrl;
@@ -152,6 +155,7 @@ impl Client {
             reloading: Reloading::new(),
             stage: Stage::Joining,
         };
+        client.core.control.open(&mut client.core.turn, client.config.control.as_ref())?;
         client.core.flows.idle = client.config.udp_idle;
         client.bind_forwards()?;
         Ok(client)
@@ -391,6 +395,18 @@ impl Side for Client {
         self.survey()
     }
 
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn end_session(&mut self, session: SessionKey) {
+        self.dismiss(session);
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(which) => self.accept(which),
@@ -414,7 +430,7 @@ impl Side for Client {
             Notice::Client(notice) => self.handle_own(notice),
             // Of other streams, the connection or flow is gone.
             Notice::Unowned { session, event } => self.handle_request_stream(session, &event),
-            Notice::Host(_) | Notice::Server(_) | Notice::Look => {}
+            Notice::Host(_) | Notice::Server(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
         retry,
         reach,
         stun,
+        control,
     } = wanted;
     found.lists(&present.forwards, &forwards, forward);
     found.lists(&present.dynamic, &dynamic, |address| format!("proxy at {address}"));
@@ -66,6 +67,7 @@ fn compare(present: &ClientConfig, wanted: ClientConfig) -> Plan {
         retry: found.take("retry", &present.retry, retry),
         reach: found.reach(&present.reach, reach),
         stun: found.take("stun", &present.stun, stun),
+        control: found.control(&present.control, control.as_ref()),
     };
     Plan { config, differences }
 }

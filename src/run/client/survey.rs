@@ -28,8 +28,7 @@ impl Client {
     }
 
     /// Returns what this client counts, in Prometheus' text format.
-    #[cfg_attr(not(test), allow(dead_code))]
-    pub(in crate::run) fn metrics(&mut self) -> String {
+    pub(super) fn count(&mut self) -> String {
         let present = self.survey();
         self.core.turn.tally.render(&present)
     }

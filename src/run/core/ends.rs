@@ -17,6 +17,14 @@ impl Core {
         self.sessions.go_away(self.turn.now, reason, detail);
     }
 
+    /// Ends a session in order.
+    pub(in crate::run) fn go_away_from(&mut self, session: SessionKey, reason: GoAwayReason, detail: &str) {
+        if let Some(entry) = self.sessions.get_mut(session) {
+            entry.session.go_away(self.turn.now, reason, detail);
+            self.sessions.touch(session);
+        }
+    }
+
     /// Ends the session that has been without a path for longest, to make room, and returns whether there was one.
     /// Sessions that have only just lost their path are spared. Of those of an invitation, or of all.
     pub(in crate::run) fn evict(&mut self, of: Option<Serial>) -> bool {

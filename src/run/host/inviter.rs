@@ -13,6 +13,7 @@ use crate::net::system::Waker;
 use crate::run::rights::Serial;
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
+use crate::signaling::url::SignalingUrl;
 use crate::status::snapshot::InvitationStatus;
 
 /// Requests that wait for the loop.
@@ -119,7 +120,7 @@ impl Host {
         while let Ok(request) = self.inviters.receiver.try_recv() {
             match request {
                 Request::Make(invitation, answer) => {
-                    let issued = self.make_invitation(*invitation).and_then(|serial| self.issued(serial));
+                    let issued = self.make_invitation(*invitation).and_then(|serial| self.issued(serial, None));
                     let _ = answer.try_send(issued);
                 }
                 Request::List(answer) => {
@@ -133,16 +134,19 @@ impl Host {
     }
 
     /// Takes an invitation back. Returns false if there is none.
-    fn take_back(&mut self, id: &InvitationId) -> bool {
+    pub(super) fn take_back(&mut self, id: &InvitationId) -> bool {
         let Some(serial) = self.invitation(id) else { return false };
         self.revoke(serial, "it was taken back");
         true
     }
 
-    fn issued(&self, serial: Serial) -> Result<Issued, InviteError> {
+    /// Returns what is passed on of an invitation; clients come in at `public`, too, if that is said.
+    pub(super) fn issued(&self, serial: Serial, public: Option<&SignalingUrl>) -> Result<Issued, InviteError> {
         // It is over already if its end was in the past.
         let entry = self.invitations.get(serial).filter(|entry| entry.counts()).ok_or(InviteError::Past)?;
-        let urls = self.addresses().iter().map(|url| url.inviting(&entry.id).with_pin(&entry.pin)).collect();
+        let others = self.addresses().into_iter().filter(|url| Some(url) != public);
+        let urls = public.cloned().into_iter().chain(others);
+        let urls = urls.map(|url| url.inviting(&entry.id).with_pin(&entry.pin)).collect();
         Ok(Issued { id: entry.id.clone(), pin: entry.pin.clone(), urls, expires: entry.ends_at() })
     }
 

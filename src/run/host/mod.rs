@@ -1,5 +1,6 @@
 //! The host's side of the loop: the signaling port, the handshakes of many clients, and who may come in.
 
+mod control;
 mod conversations;
 mod entrance;
 mod guests;
@@ -31,6 +32,8 @@ use self::tickets::Tickets;
 use self::uplink::Uplink;
 use crate::address::{Endpoint, ListenAddress};
 use crate::config::{HostConfig, Rule, SharedService};
+use crate::control::Order;
+use crate::http::Answer;
 use crate::net::listen;
 use crate::net::system::{Interest, TcpListener};
 use crate::run::RunError;
@@ -127,6 +130,7 @@ impl Host {
         };
         let mut core = Core::new(dialer, config.reach.clone(), config.stun.clone(), reporter)?;
         core.flows.idle = config.udp_idle;
+        core.control.open(&mut core.turn, config.control.as_ref())?;
         let mut listener = config.listen.map(listen::listen).transpose()?;
         let local = listener.as_ref().map(|listener| listener.local_addr()).transpose()?;
         if let Some(listener) = &mut listener {
@@ -336,6 +340,18 @@ impl Side for Host {
         self.survey()
     }
 
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn end_session(&mut self, session: SessionKey) {
+        self.dismiss(session);
+    }
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
+    }
+
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
         match notice {
             Notice::Acceptable(Listening::At(slot)) => {
@@ -371,7 +387,7 @@ impl Side for Host {
             }
             Notice::Host(notice) => self.handle_own(notice)?,
             // The connection or flow of this stream is gone.
-            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) | Notice::Look => {}
+            Notice::Unowned { .. } | Notice::Client(_) | Notice::Server(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

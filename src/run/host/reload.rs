@@ -63,6 +63,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         approver,
         reach,
         stun,
+        control,
     } = wanted;
     let is_pin_new = present.pin != pin;
     let is_invitation_new = is_pin_new || present.services != services || present.public_url != public_url;
@@ -99,6 +100,7 @@ fn compare(present: &HostConfig, publication: Option<&Publication>, wanted: Host
         approver: present.approver.clone(),
         reach: found.reach(&present.reach, reach),
         stun: found.take("stun", &present.stun, stun),
+        control: found.control(&present.control, control.as_ref()),
     };
     renumber(&mut config, publication);
     Plan { config, differences, is_pin_new, is_invitation_new }

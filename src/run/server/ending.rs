@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::Server;
 use super::phase::Phase;
-use super::{PortKey, Server, Serves};
 use crate::net::websocket::close_code;
 use crate::run::deadlines::{Due, ServerDue};
 use crate::signaling::closing;
@@ -78,15 +78,11 @@ impl Server {
         self.begin_departures();
     }
 
-    /// Accepts nobody any more, so that whoever comes goes to another server at once. The administration still shows
+    /// Accepts nobody any more, so that whoever comes goes to another server at once. The control interface still shows
     /// how the end goes on.
     fn close_ports(&mut self) {
-        let closed = self.ports.iter().filter(|(_, port)| port.serves != Serves::Administration);
-        let closed: Vec<PortKey> = closed.map(|(key, _)| key).collect();
-        for key in closed {
-            if let Some(mut port) = self.ports.remove(key) {
-                self.core.turn.deregister(&mut port.listener);
-            }
+        for mut port in self.ports.drain() {
+            self.core.turn.deregister(&mut port.listener);
         }
     }
 

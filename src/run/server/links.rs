@@ -65,7 +65,7 @@ impl Server {
             Serves::Signaling if self.config.gateway.is_some() => self.add_web(stream, remote, Kind::Web, true),
             Serves::Gateway => self.add_web(stream, remote, Kind::Web, false),
             Serves::Proxy => self.add_web(stream, remote, Kind::Proxy, false),
-            Serves::Signaling | Serves::Administration | Serves::Peers => self.add_link(stream, remote, serves),
+            Serves::Signaling | Serves::Peers => self.add_link(stream, remote, serves),
         }
     }
 
@@ -180,7 +180,6 @@ impl Server {
         let answer = match (&next, serves) {
             (Some(_), _) => None,
             (None, Serves::Signaling | Serves::Gateway | Serves::Proxy) => Some(self.page(&request)),
-            (None, Serves::Administration) => Some(self.administer(&request)),
             (None, Serves::Peers) => None,
         };
         let Some(link) = self.links.get_mut(key) else { return };

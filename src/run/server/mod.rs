@@ -79,6 +79,8 @@ use super::table::{Key, Table};
 use super::turn::{Reporter, Stopper};
 use crate::config::ServerConfig;
 use crate::config::tokens::Tokens;
+use crate::control::Order;
+use crate::http::Answer;
 use crate::http::forwarded::{Sender, TrustedProxies};
 use crate::net::system::{Interest, TcpListener};
 use crate::net::{limits, listen};
@@ -87,6 +89,7 @@ use crate::shares::Shares;
 use crate::signaling::rendezvous::HostId;
 use crate::status::event::Event;
 use crate::status::metrics::Metrics;
+use crate::status::overview::ServerStatus;
 use crate::status::snapshot::Snapshot;
 use crate::tunnel::StreamKey;
 
@@ -163,8 +166,6 @@ enum Serves {
     Gateway,
     /// Connections that hosts dial for holders of tokens that may dial.
     Proxy,
-    /// The list of hosts and clients.
-    Administration,
     /// Links to other servers of the cluster.
     Peers,
 }
@@ -183,7 +184,6 @@ impl Server {
         let gateway = config.gateway.iter().flat_map(|gateway| &gateway.listen);
         wanted.extend(gateway.map(|&address| (address, Serves::Gateway)));
         wanted.extend(config.proxy_listen.map(|address| (address, Serves::Proxy)));
-        wanted.extend(config.admin_listen.map(|address| (address, Serves::Administration)));
         let peers = config.cluster.as_ref().and_then(|cluster| cluster.listen);
         wanted.extend(peers.map(|address| (address, Serves::Peers)));
         let cluster = config.cluster.as_ref().map(|settings| Cluster::new(&mut core.turn, settings)).transpose()?;
@@ -194,13 +194,7 @@ impl Server {
             core.turn.registry().register(&mut listener, token, Interest::READABLE)?;
             ports.insert(Port { listener, serves });
         }
-        if let Some(address) = config.admin_listen
-            && !address.ip().is_loopback()
-        {
-            let message =
-                format!("everybody who reaches {address} can list and end the hosts and clients of this server");
-            core.turn.warn("admin-listen", message);
-        }
+        core.control.open(&mut core.turn, config.control.as_ref())?;
         if let Some(address) = config.proxy_listen
             && !address.ip().to_canonical().is_loopback()
             && tls.is_none()
@@ -342,7 +336,7 @@ impl Side for Server {
             gateway: self.addresses(Serves::Gateway).collect(),
             domain: self.config.gateway.as_ref().map(|gateway| gateway.domain.to_string()),
             proxy: self.address(Serves::Proxy),
-            admin: self.address(Serves::Administration),
+            admin: self.core.control.address(),
             peers: self.address(Serves::Peers),
             open: matches!(self.access, Access::Open),
             descriptors,
@@ -357,6 +351,21 @@ impl Side for Server {
 
     fn snapshot(&mut self) -> Snapshot {
         self.survey()
+    }
+
+    fn metrics(&mut self) -> String {
+        self.count()
+    }
+
+    fn server_status(&mut self) -> Option<ServerStatus> {
+        Some(self.show())
+    }
+
+    /// A server has no sessions with peers.
+    fn end_session(&mut self, _session: SessionKey) {}
+
+    fn obey(&mut self, order: Order) -> Answer {
+        self.follow_order(order)
     }
 
     fn handle(&mut self, notice: Notice) -> Result<(), RunError> {
@@ -384,7 +393,7 @@ impl Side for Server {
             #[cfg(feature = "cli")]
             Notice::Reload => self.begin_reload(),
             Notice::Server(notice) => self.handle_own(notice),
-            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) | Notice::Look => {}
+            Notice::Peer(_) | Notice::Host(_) | Notice::Client(_) | Notice::Look | Notice::Control(_) => {}
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::Server;
 use super::cluster::{Aim, Cluster, Dial};
 use super::phase::Phase;
+use crate::control::refusal;
 use crate::http::Answer;
 use crate::run::keys::{LinkKey, SessionKey};
 
@@ -47,9 +48,9 @@ impl Server {
 
     /// Answers a request for what is known of the cluster.
     pub(super) fn cluster_page(&mut self) -> Answer {
-        let peers: Vec<Value> = self.peers().into_iter().filter_map(|key| self.show_peer(key)).collect();
+        let peers = self.show_peers();
         let Some(cluster) = &self.cluster else {
-            return Answer::text(404, "This server is none of several: it was started without --cluster-secret-file.");
+            return refusal(404, "this server is none of several: it was started without --cluster-secret-file");
         };
         let dials: Vec<Value> = cluster.dials.values().map(show_dial).collect();
         let page = json!({
@@ -62,6 +63,11 @@ impl Server {
             "directory": self.directory_metrics().map(|directory| json!({"up": directory.is_up})),
         });
         Answer::content(200, "application/json", format!("{page}\n"))
+    }
+
+    /// Returns what is shown of the links to other servers.
+    pub(super) fn show_peers(&mut self) -> Vec<Value> {
+        self.peers().into_iter().filter_map(|key| self.show_peer(key)).collect()
     }
 
     fn show_peer(&mut self, key: LinkKey) -> Option<Value> {

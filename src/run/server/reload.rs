@@ -70,7 +70,7 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
         trusted_proxies,
         gateway,
         proxy_listen,
-        admin_listen,
+        control,
         cluster,
     } = wanted;
     let tls = match present.tls.is_some() == tls.is_some() {
@@ -94,7 +94,7 @@ fn compare(present: &ServerConfig, wanted: ServerConfig) -> (ServerConfig, Diffe
         trusted_proxies: found.take("trusted-proxy", &present.trusted_proxies, trusted_proxies),
         gateway: present.gateway.clone(),
         proxy_listen: found.leave("proxy-listen", &present.proxy_listen, &proxy_listen),
-        admin_listen: found.leave("admin-listen", &present.admin_listen, &admin_listen),
+        control: found.control(&present.control, control.as_ref()),
         cluster: compare_clusters(found, &present.cluster, cluster),
     };
     (config, differences)

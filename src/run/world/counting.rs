@@ -24,8 +24,8 @@ impl World {
         let here = running.here.clone();
         let Some(kind) = &mut running.kind else { panic!("it has ended") };
         here.enter(|| match kind {
-            super::sides::Kind::Host(host) => host.metrics(),
-            super::sides::Kind::Client(client) => client.metrics(),
+            super::sides::Kind::Host(host) => crate::run::side::Side::metrics(&mut **host),
+            super::sides::Kind::Client(client) => crate::run::side::Side::metrics(&mut **client),
             super::sides::Kind::Server(_) => panic!("a server counts otherwise"),
         })
     }

@@ -23,6 +23,23 @@ impl Histogram {
         self.count
     }
 
+    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread evenly.
+    pub(super) fn quantile(&self, part: f64) -> Option<f64> {
+        if self.count == 0 {
+            return None;
+        }
+        let (mut below, mut from) = (0.0, 0.0);
+        let wanted = part * self.count as f64;
+        for (bound, count) in self.bounds.iter().zip(&self.buckets) {
+            let count = *count as f64;
+            if count > 0.0 && below + count >= wanted {
+                return Some(from + (bound - from) * ((wanted - below) / count).clamp(0.0, 1.0));
+            }
+            (below, from) = (below + count, *bound);
+        }
+        Some(from)
+    }
+
     pub(super) fn add(&mut self, duration: Duration) {
         let seconds = duration.as_secs_f64();
         let bucket = self.bounds.iter().position(|bound| seconds <= *bound);

@@ -1,5 +1,6 @@
 //! Metrics of a server.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::page::{Histogram, Page};
@@ -142,6 +143,17 @@ impl Metrics {
             *count += 1;
         }
         self.answers.add(after);
+    }
+
+    /// Returns how many answers of the gateway had which status.
+    pub(crate) fn by_status(&self) -> BTreeMap<String, u64> {
+        let counted = (FIRST_STATUS..).zip(self.statuses.iter()).filter(|(_, count)| **count > 0);
+        counted.map(|(status, count)| (status.to_string(), *count)).collect()
+    }
+
+    /// Returns the time within which such a part of the answers began, in milliseconds, as far as the histogram tells.
+    pub(crate) fn quantile_ms(&self, part: f64) -> Option<f64> {
+        self.answers.quantile(part).map(|seconds| (seconds * 1e6).round() / 1e3)
     }
 
     /// Returns the metrics in Prometheus' text format.

@@ -1,0 +1,21 @@
+//! What a client does for those who steer it.
+
+use super::Client;
+use crate::control::{Order, refusal};
+use crate::http::Answer;
+use crate::run::control::text;
+use crate::run::keys::SessionKey;
+
+impl Client {
+    /// Ends the session in order. A client is there for one session, so it ends as by Ctrl-C.
+    pub(super) fn dismiss(&mut self, _session: SessionKey) {
+        self.stop();
+    }
+
+    pub(super) fn follow_order(&mut self, order: Order) -> Answer {
+        match order {
+            Order::Health | Order::Ready => text("ok"),
+            _ => refusal(404, "a client has nothing of that"),
+        }
+    }
+}
