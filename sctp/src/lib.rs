@@ -6,6 +6,7 @@ mod config;
 pub mod congestion;
 mod event;
 mod number;
+pub mod progress;
 mod queue;
 mod random;
 mod ranges;

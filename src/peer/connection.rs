@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pinhole_sctp::progress;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::ChannelId;
 use str0m::net::{Protocol, Receive, Transmit};
@@ -27,6 +28,7 @@ use crate::fault::{Fault, caught};
 use crate::processor::Processor;
 
 pub use event::{Event, PathInfo, PeerError};
+pub use pinhole_sctp::progress::Progress;
 
 /// Maximum number of remote candidates taken from one peer; further ones are ignored.
 const MAX_REMOTE_CANDIDATES: usize = 64;
@@ -99,6 +101,7 @@ pub struct Connection {
     sent_records: u64,
     received_records: u64,
     dropped_datagrams: u64,
+    progress: Option<Progress>,
 }
 
 /// Input of str0m whose output was not drained yet. One drain serves many inputs, so that acknowledgements and packets
@@ -206,6 +209,7 @@ impl Connection {
             answers: 0,
             sent_records: 0,
             received_records: 0,
+            progress: None,
         }
     }
 
@@ -332,6 +336,11 @@ impl Connection {
         self.sent_records.max(self.received_records)
     }
 
+    /// Returns figures of SCTP. With str0m's own SCTP, as in programs that use this one as a library, there are none.
+    pub fn progress(&self) -> Option<Progress> {
+        self.progress
+    }
+
     /// Drains str0m's output. Returns false if there was no input since the last drain.
     pub fn settle(&mut self) -> bool {
         let is_pending = self.pending.datagrams + self.pending.messages > 0;
@@ -352,6 +361,7 @@ impl Connection {
     /// Moves str0m's output into our queues until it has none.
     fn drain(&mut self, now: Instant) {
         self.pending = Pending::default();
+        progress::take();
         loop {
             let output = match self.ask(Rtc::poll_output) {
                 Ok(output) => output,
@@ -380,6 +390,7 @@ impl Connection {
                 }
             }
         }
+        self.progress = progress::take().or(self.progress);
     }
 
     /// Returns when to call str0m, given its own deadline `at`: earlier if `at` is its next ICE check and there are

@@ -13,5 +13,5 @@ pub mod stun;
 #[cfg(test)]
 mod nat_tests;
 
-pub use connection::{Connection, Event, PathInfo, PeerError};
+pub use connection::{Connection, Event, PathInfo, PeerError, Progress};
 pub use stun::{Gatherer, mapped_address};

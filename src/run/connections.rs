@@ -16,6 +16,7 @@ use log::debug;
 use super::keys::{self, ConnectionKey, LeavingKey, RoundKey, SessionKey};
 use super::shared::Shared;
 use super::table::{Slot, Table};
+use super::tally;
 use super::token::Source;
 use super::turn::Turn;
 use crate::net::listener::Ends;
@@ -23,6 +24,7 @@ use crate::net::stream::Stream;
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::{AbortReason, Hop, Origin, StreamId, StreamKey};
 
 pub(super) use asker::{Asker, answer, answer_and_end};
@@ -43,6 +45,8 @@ pub(super) struct ConnectionEntry {
     hops: Vec<Hop>,
     /// Which of the session's targets it leads to.
     pub(super) round: Option<RoundKey>,
+    /// What its stream is counted under.
+    label: Label,
     /// Bytes that go to the target before anything else.
     prefix: Vec<u8>,
     /// In the queue of connections to pump.
@@ -134,7 +138,10 @@ impl Connections {
         let (session, key) = (entry.session, entry.key);
         let Phase::Open(forward) = &mut entry.phase else { return None };
         let mut stream = shared.sessions[session].session.mux().stream(key)?;
+        let (sent, received) = forward.bytes();
         let progress = forward.pump(&mut stream, shared.pool);
+        let moved = forward.bytes();
+        shared.turn.tally.moved(entry.label, moved.0 - sent, moved.1 - received);
         let answered = entry.round.filter(|_| forward.bytes().0 > 0);
         shared.sessions.touch(session);
         match progress {
@@ -203,6 +210,7 @@ impl Connections {
         session: SessionKey,
         key: StreamKey,
         address: String,
+        label: Label,
     ) -> Option<ConnectionKey> {
         let id = shared.sessions[session].session.mux().stream(key)?.id();
         let phase = Phase::Opening;
@@ -214,6 +222,7 @@ impl Connections {
             address,
             hops: Vec::new(),
             round: None,
+            label,
             prefix: Vec::new(),
             queued: false,
         };
@@ -243,6 +252,7 @@ impl Connections {
         entry.phase = Phase::Open(Pump::new(stream).with_prefix(std::mem::take(&mut entry.prefix)).with_early(early));
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = shared.sessions[entry.session].name.clone();
+        shared.turn.tally.opened(entry.label);
         shared.turn.report(&StatusEvent::StreamOpened { session, stream, address });
         self.wake(connection);
     }
@@ -295,7 +305,10 @@ impl Connections {
             if let StreamEnd::Failed(reason) = &end {
                 forward.source_mut().note_failure(reason);
             }
+            shared.turn.tally.ended(entry.label, tally::result_of(&end));
             shared.turn.report(&StatusEvent::StreamClosed { session: name, stream, sent, received, reason: end });
+        } else {
+            shared.turn.tally.ended(entry.label, StreamResult::Refused);
         }
         entry.phase
     }

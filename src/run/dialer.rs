@@ -8,6 +8,7 @@ use crate::address::{Endpoint, Protocol, Target};
 use crate::config::ProgramService;
 use crate::config::{ProxyProtocol, ReverseForward, SharedService};
 use crate::net::resolver::Asker;
+use crate::status::metrics::peer::Label;
 use crate::tunnel::{AbortReason, ConnectTarget, Service, StreamKey, Trail};
 
 /// The detail of a refused stream for a reverse forward that does not exist.
@@ -93,6 +94,8 @@ pub(super) struct Wanted {
     pub(super) is_named: bool,
     /// The connections that led there.
     pub(super) trail: Trail,
+    /// What the stream is counted under.
+    pub(super) label: Label,
 }
 
 impl Wanted {

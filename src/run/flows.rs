@@ -19,11 +19,13 @@ use super::keys::{self, FlowKey, RoundKey, SessionKey, UdpListenerKey};
 use super::notice::PeerNotice;
 use super::shared::Shared;
 use super::table::{Slot, Table};
+use super::tally;
 use super::trails::LEADS_BACK;
 use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::system::UdpSocket;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
 
 pub(super) use programs::UdpListener;
@@ -50,6 +52,10 @@ pub(super) struct FlowEntry {
     /// Which of the session's targets it leads to.
     pub(super) round: Option<RoundKey>,
     pub(super) used_at: Instant,
+    /// What its stream is counted under.
+    label: Label,
+    /// People were told that it opened.
+    is_told: bool,
 }
 
 /// Our end of a flow.
@@ -151,6 +157,7 @@ impl Flows {
                 return;
             };
             entry.used_at = shared.turn.now;
+            shared.turn.tally.moved(entry.label, 0, datagram.len() as u64);
             let sent = match &entry.our_end {
                 FlowEnd::Program { listener, program } => match self.listeners.get(*listener) {
                     Some(listener) => listener.send(program, &datagram),
@@ -215,12 +222,22 @@ impl Flows {
         session: SessionKey,
         key: StreamKey,
         our_end: FlowEnd,
-        address: String,
+        (address, label): (String, Label),
     ) -> Option<FlowKey> {
         let id = shared.sessions[session].session.mux().stream(key)?.id();
-        let (trail, hops, used_at) = (Trail::default(), Vec::new(), shared.turn.now);
-        let flow =
-            self.table.insert(FlowEntry { session, key, id, our_end, address, trail, hops, round: None, used_at });
+        let flow = self.table.insert(FlowEntry {
+            session,
+            key,
+            id,
+            our_end,
+            address,
+            trail: Trail::default(),
+            hops: Vec::new(),
+            round: None,
+            used_at: shared.turn.now,
+            label,
+            is_told: false,
+        });
         shared.sessions[session].flows.insert(key, flow);
         shared.turn.set(self.idle, Due::FlowIdle(flow));
         Some(flow)
@@ -233,6 +250,7 @@ impl Flows {
         let session = entry.session;
         if let Some(mut stream) = shared.sessions[session].session.mux().stream(entry.key) {
             stream.send_datagram(now, datagram, shared.pool);
+            shared.turn.tally.moved(entry.label, datagram.len() as u64, 0);
         }
         shared.sessions.touch(session);
     }
@@ -246,7 +264,9 @@ impl Flows {
     }
 
     pub(super) fn report_opened(&mut self, shared: &mut Shared<'_>, flow: FlowKey) {
-        let entry = &self.table[flow];
+        let entry = &mut self.table[flow];
+        entry.is_told = true;
+        shared.turn.tally.opened(entry.label);
         let (stream, address) = (entry.id.value(), entry.address.clone());
         let session = shared.sessions[entry.session].name.clone();
         shared.turn.report(&StatusEvent::StreamOpened { session, stream, address });
@@ -260,6 +280,10 @@ impl Flows {
         session.flows.remove(&entry.key);
         let (sent, received) = session.session.mux().stream(entry.key).map_or((0, 0), |stream| stream.bytes());
         let name = session.name.clone();
+        shared
+            .turn
+            .tally
+            .ended(entry.label, if entry.is_told { tally::result_of(&end) } else { StreamResult::Refused });
         match entry.our_end {
             FlowEnd::Program { listener, program } => {
                 if let Some(listener) = self.listeners.get_mut(listener) {

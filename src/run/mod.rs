@@ -38,6 +38,7 @@ mod sockets;
 mod stun;
 mod supervision;
 mod table;
+mod tally;
 mod tap;
 mod token;
 mod trails;

@@ -128,7 +128,7 @@ pub(super) enum ClientNotice {
     /// The host announced the end of a session.
     GoAway { session: SessionKey, reason: GoAwayReason },
     /// The host answered a PING.
-    Answered { session: SessionKey, round_trip: Duration },
+    RoundTrip { session: SessionKey, round_trip: Duration },
     /// The host's answer about a reverse forward: where it listens, or why not.
     Listened { session: SessionKey, id: u16, result: Result<String, String> },
     /// A program that negotiates with our proxy has sent something.

@@ -25,6 +25,7 @@ use super::rights::{Rights, Serial};
 use super::sockets::{SocketKey, Sockets};
 use super::stun::Stun;
 use super::table::{Slot, Table};
+use super::tally::SessionTally;
 use super::turn::Turn;
 use crate::address::Target;
 use crate::config::Rate;
@@ -59,6 +60,7 @@ pub(super) struct SessionEntry {
     /// The payload that passed, when it was last looked at.
     payload: (u64, u64),
     meter: Meter,
+    tally: SessionTally,
     /// When a forward that leads back to itself was last reported.
     pub(super) loop_told_at: Option<Instant>,
     is_dirty: bool,
@@ -174,6 +176,7 @@ impl Sessions {
             connected_at: None,
             payload: (0, 0),
             meter: Meter::new(turn.now),
+            tally: SessionTally::default(),
             loop_told_at: None,
             is_dirty: false,
             due_at: None,
@@ -312,6 +315,7 @@ impl Sessions {
         if std::mem::replace(&mut entry.payload, payload) != payload {
             turn.changed();
         }
+        entry.tally.look_at(&mut turn.tally, entry.session.progress());
         entry.meter.note(turn.now, payload);
         while let Some(signal) = entry.session.poll_signal() {
             let number = entry.session.signaling_number();

@@ -20,6 +20,7 @@ use super::token::Source;
 use crate::net::system::{self, Events, Poll, Registry, Waker};
 use crate::net::watch::InterfaceWatch;
 use crate::status::event::Event;
+use crate::status::metrics::peer::PeerMetrics;
 use crate::status::snapshot::Snapshot;
 
 /// Maximum number of events taken from the system at once.
@@ -69,6 +70,8 @@ pub(super) struct Turn {
     pub(super) looks: Looks,
     /// What the control interface tells of events.
     pub(super) tap: Tap,
+    /// What is counted.
+    pub(super) tally: PeerMetrics,
     /// Tells a service manager, if there is one.
     supervision: Option<Supervision>,
     #[cfg(feature = "cli")]
@@ -95,6 +98,7 @@ impl Turn {
             reporter,
             looks: Looks::default(),
             tap: Tap::default(),
+            tally: PeerMetrics::new(system::time_of_day()),
             supervision: None,
             #[cfg(feature = "cli")]
             signals: Signals::default(),

@@ -187,9 +187,7 @@ impl Session {
     /// Handles an answered PING: on a ready carrier, it means that the session is connected.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         debug!("session={} round_trip={round_trip:?}", self.id);
-        if self.tells_of_answers {
-            self.events.push_back(Event::Answered(round_trip));
-        }
+        self.events.push_back(Event::RoundTrip(round_trip));
         self.connected_if_ready(now);
     }
 

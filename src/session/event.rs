@@ -108,8 +108,8 @@ pub enum Event {
         /// How long they did not pass.
         after: Duration,
     },
-    /// A PING was answered; only told if that was wanted.
-    Answered(Duration),
+    /// A round trip was measured.
+    RoundTrip(Duration),
     /// The signaling WebSocket is no longer needed.
     SignalingDone,
     /// An event of a stream or of a reverse forward.

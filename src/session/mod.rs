@@ -37,6 +37,7 @@ use link::{Cipher, Link};
 use state::{State, Step};
 use timers::Timer;
 
+pub use crate::peer::Progress;
 pub use direct::OPEN_TIMEOUT;
 pub use event::{End, Event, Path, Signal};
 
@@ -131,8 +132,6 @@ pub struct Session {
     events: VecDeque<Event>,
     /// Events kept until the session is connected.
     held: VecDeque<Event>,
-    /// Each answered PING is an event.
-    tells_of_answers: bool,
 }
 
 impl Session {
@@ -195,7 +194,6 @@ impl Session {
             transmits: VecDeque::new(),
             events: VecDeque::new(),
             held: VecDeque::new(),
-            tells_of_answers: false,
             reach,
         }
     }
@@ -221,6 +219,13 @@ impl Session {
         let mut directs = self.carriers.directs_mut().iter_mut();
         let direct = directs.find(|direct| carrier.is_none_or(|number| direct.carrier == number));
         direct.map(|direct| &mut direct.connection)
+    }
+
+    /// Returns the number of the connection that carries messages, and its figures; `None` if they are relayed.
+    pub fn progress(&self) -> Option<(u32, Progress)> {
+        let carrier = self.mux.carrier()?;
+        let direct = self.carriers.directs().iter().find(|direct| direct.carrier == carrier)?;
+        Some((carrier, direct.connection.progress()?))
     }
 
     /// Tells whether the session is over and has nothing left to do.

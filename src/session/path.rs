@@ -29,11 +29,6 @@ impl Session {
         direct.map_or_else(|| Path::Relayed { reason: self.why_relayed() }, Path::Direct)
     }
 
-    /// Tells of each PING that is answered from now on.
-    pub fn tell_of_answers(&mut self) {
-        self.tells_of_answers = true;
-    }
-
     /// Updates the reason for relaying, if more is known.
     pub(super) fn update_reason(&mut self) {
         if matches!(self.reported, Some(Path::Relayed { .. })) && !self.is_direct() && self.state == State::Established

@@ -19,7 +19,7 @@ mod paint;
 #[cfg(feature = "cli")]
 pub mod printer;
 #[cfg(feature = "cli")]
-mod qr;
+pub(crate) mod qr;
 mod redaction;
 pub mod refusal;
 pub mod report;

@@ -93,6 +93,9 @@ pub(crate) struct Made {
     pub(crate) pin: String,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "super::event::time")]
     pub(crate) expires: Option<SystemTime>,
+    /// A QR code of `url`, if it is short enough for one: its rows of cells, each `1` where it is dark.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) qr: Option<Vec<String>>,
 }
 
 /// What visitors requested.

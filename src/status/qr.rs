@@ -15,8 +15,7 @@ const MAX_VERSION: u8 = 13;
 /// With colours it is black on white on every terminal. Without them light cells are drawn, as on a dark terminal; most
 /// readers find it on a light one, too, where it is inverse.
 pub(super) fn lines(text: &str, paint: &Paint) -> Option<Vec<String>> {
-    let (segments, largest) = (QrSegment::make_segments(text), Version::new(MAX_VERSION));
-    let code = QrCode::encode_segments_advanced(&segments, QrCodeEcc::Low, Version::MIN, largest, None, true).ok()?;
+    let code = encode(text, QrCodeEcc::Low)?;
     let cells = -QUIET..code.size() + QUIET;
     let rows = cells.clone().step_by(2);
     let line = |row: i32| {
@@ -27,6 +26,19 @@ pub(super) fn lines(text: &str, paint: &Paint) -> Option<Vec<String>> {
         paint.black_on_white(&drawn)
     };
     Some(rows.map(line).collect())
+}
+
+/// Returns the rows of a code without the white around it, each with `1` for a dark cell and `0` for a light one; `None`
+/// if the text is too long for one.
+pub(crate) fn rows(text: &str) -> Option<Vec<String>> {
+    let code = encode(text, QrCodeEcc::Medium)?;
+    let row = |row| (0..code.size()).map(|column| if code.get_module(column, row) { '1' } else { '0' }).collect();
+    Some((0..code.size()).map(row).collect())
+}
+
+fn encode(text: &str, correction: QrCodeEcc) -> Option<QrCode> {
+    let (segments, largest) = (QrSegment::make_segments(text), Version::new(MAX_VERSION));
+    QrCode::encode_segments_advanced(&segments, correction, Version::MIN, largest, None, true).ok()
 }
 
 /// Draws the dark ones of two cells, one above the other.

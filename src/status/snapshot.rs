@@ -89,6 +89,12 @@ pub struct ServiceStatus {
     /// What the host dials; a client does not know it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// Payload of its streams that went to the peers.
+    pub sent: u64,
+    /// Payload of its streams that came from the peers.
+    pub received: u64,
+    /// Number of its streams.
+    pub streams: u64,
 }
 
 /// Something that appeared on a client's machine.
@@ -152,6 +158,15 @@ pub struct SessionStatus {
     pub received_per_s: u64,
     /// Number of streams.
     pub streams: usize,
+    /// How often the peer stopped answering.
+    pub losses: u64,
+    /// How often messages passed again.
+    pub recoveries: u64,
+    /// Packets that were sent again on direct paths.
+    pub retransmissions: u64,
+    /// The estimated bandwidth to the peer in bytes a second, on a direct path, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bandwidth_per_s: Option<u64>,
 }
 
 /// An invitation that counts, without its pin.

@@ -42,6 +42,8 @@ pub(crate) const ROOMS: &[Room] = &[
         &["fault", "processor"],
         &["bytes", "dimpl", "log", "std::net", "std::time::Instant", "str0m", "stun_types", "thiserror"],
     ),
+    // What SCTP tells, which str0m does not pass on.
+    room("peer/connection", &[], &["pinhole_sctp"]),
     room(
         "signaling",
         &["shares"],

@@ -135,6 +135,9 @@ impl Association {
 
     /// Returns the next packets to send.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if let Some(progress) = self.inner.progress() {
+            pinhole_sctp::progress::note(progress);
+        }
         let mut packets = Vec::new();
         while packets.len() < BURST
             && let Some(packet) = self.inner.poll_transmit(now)

@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use crate::config::Config;
 use crate::event::{Event, Failure, Reason};
+use crate::progress::Progress;
 use crate::random::{Random, Seed};
 use crate::stream::Streams;
 use crate::wire::kind;
@@ -269,6 +270,13 @@ impl Association {
             round_trip: sender.round_trip.smoothed(),
             ..base
         }
+    }
+
+    /// Returns the figures that others may be told of; `None` before and after the association.
+    pub fn progress(&self) -> Option<Progress> {
+        let sender = &self.connection.as_ref()?.sender;
+        let bandwidth = sender.congestion.bandwidth(sender.round_trip.smoothed());
+        Some(Progress { repeated: sender.statistics().repeated, bandwidth })
     }
 
     /// Returns the size of a packet, in bytes.

@@ -196,6 +196,16 @@ impl Congestion {
         self.control.pacing_rate()
     }
 
+    /// Estimates the bandwidth of the path, in bytes per second: what the model of it says, or else a window each round
+    /// trip. `None` while nothing is known.
+    pub fn bandwidth(&self, round_trip: Option<Duration>) -> Option<u64> {
+        if let Control::Bbr(bbr) = &self.control {
+            return bbr.bandwidth();
+        }
+        let micros = u64::try_from(round_trip?.as_micros()).ok()?.max(1);
+        Some(self.window().saturating_mul(1_000_000) / micros)
+    }
+
     fn update_pacer(&mut self, now: Instant) {
         self.pacer.set_rate(now, self.control.pacing_rate(), self.packet_size);
         if let Control::Bbr(bbr) = &mut self.control {

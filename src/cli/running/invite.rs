@@ -99,7 +99,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
                 now: SystemTime::now(),
                 uninvite: &format!("pinhole uninvite {named}{}", shell_quote(id)),
             };
-            format!("{}\n", issued.text(&Style { qr: arguments.qr, ..Style::of_process(false) }))
+            format!("{}\n", issued.text(&Style { qr: arguments.qr, ..Style::of_process(Streams::default()) }))
         }
     };
     status::print(&said).map_err(|error| failed("system", error))

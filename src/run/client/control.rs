@@ -3,15 +3,10 @@
 use super::Client;
 use crate::control::{Order, refusal};
 use crate::http::Answer;
-use crate::run::control::{counts, text};
+use crate::run::control::text;
 use crate::run::keys::SessionKey;
 
 impl Client {
-    /// Returns what is counted.
-    pub(super) fn count(&mut self) -> String {
-        counts(&self.survey())
-    }
-
     /// Ends the session in order. A client is there for one session, so it ends as by Ctrl-C.
     pub(super) fn dismiss(&mut self, _session: SessionKey) {
         self.stop();

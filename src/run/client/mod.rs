@@ -234,11 +234,11 @@ impl Client {
                 }
             }
             #[cfg(feature = "cli")]
-            ClientNotice::Answered { session, round_trip } => self.ping_answered(session, round_trip),
+            ClientNotice::RoundTrip { session, round_trip } => self.ping_answered(session, round_trip),
             #[cfg(feature = "cli")]
             ClientNotice::Due(ClientDue::Ping) => self.ping_due(),
             #[cfg(not(feature = "cli"))]
-            ClientNotice::Answered { .. } => {}
+            ClientNotice::RoundTrip { .. } => {}
             ClientNotice::Due(ClientDue::Rejoin) => self.rejoin(),
             ClientNotice::Due(ClientDue::Waiting) => self.expire_waiting(),
             ClientNotice::Due(ClientDue::Logins) => self.serve_logins(),
@@ -277,7 +277,7 @@ impl Client {
         #[cfg(feature = "cli")]
         if self.ping.is_some() {
             self.stage = Stage::Serving;
-            return self.begin_pinging(session);
+            return self.begin_pinging();
         }
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let services = entry.session.mux().peer().map(|hello| hello.services.clone()).unwrap_or_default();

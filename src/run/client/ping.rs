@@ -189,11 +189,8 @@ fn millis(time: Duration) -> f64 {
 
 impl Client {
     /// Begins with a session that has a path; one that has it again goes on.
-    pub(super) fn begin_pinging(&mut self, session: SessionKey) {
+    pub(super) fn begin_pinging(&mut self) {
         let Some(ping) = &mut self.ping else { return };
-        if let Some(entry) = self.core.sessions.get_mut(session) {
-            entry.session.tell_of_answers();
-        }
         if !std::mem::replace(&mut ping.is_begun, true) {
             self.ping_again();
         }

@@ -21,11 +21,17 @@ impl Client {
             url: Some(url.unwrap_or_else(|| self.config.url.clone()).to_string()),
             id: None,
             sessions: sessions.map(|(key, status)| self.complete(key, status)).collect(),
-            services: self.local.shown_services(),
+            services: self.local.shown_services(&self.core.turn.tally),
             forwards: self.local.shown_forwards(),
             invitations: Vec::new(),
             totals: None,
         }
+    }
+
+    /// Returns what this client counts, in Prometheus' text format.
+    pub(super) fn count(&mut self) -> String {
+        let present = self.survey();
+        self.core.turn.tally.render(&present)
     }
 
     fn complete(&self, key: SessionKey, status: SessionStatus) -> SessionStatus {

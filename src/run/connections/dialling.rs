@@ -23,7 +23,9 @@ impl Connections {
     /// Dials the target of a stream that the peer opened, if the stream still exists.
     pub(in crate::run) fn open_target(&mut self, shared: &mut Shared<'_>, wanted: Wanted) {
         let target = wanted.target();
-        let Some(connection) = self.insert(shared, wanted.session, wanted.key, target.clone()) else { return };
+        let Some(connection) = self.insert(shared, wanted.session, wanted.key, target.clone(), wanted.label) else {
+            return;
+        };
         let path = shared.sessions[wanted.session].session.peer_path();
         let entry = &mut self.table[connection];
         entry.round = Some(shared.rounds.enter(wanted.session, &target));
@@ -41,8 +43,9 @@ impl Connections {
         key: StreamKey,
         service: &ProgramService,
     ) {
+        let label = shared.turn.tally.label(&service.name);
         let address = format!("{} (this program)", service.name);
-        let Some(connection) = self.insert(shared, session, key, address) else { return };
+        let Some(connection) = self.insert(shared, session, key, address, label) else { return };
         let outcome = match service.inlet.offer() {
             Ok(near) => match self.register(shared, connection, Stream::Program(near)) {
                 Ok(stream) => Outcome::Made(stream, Vec::new(), None),

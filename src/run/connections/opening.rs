@@ -9,6 +9,8 @@ use crate::address::Protocol;
 use crate::net::listener::Ends;
 use crate::run::keys::{ConnectionKey, SessionKey};
 use crate::run::shared::Shared;
+use crate::run::tally::label_of;
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::{AbortReason, ConnectTarget, OpenError, StreamKey};
 
 impl Connections {
@@ -21,12 +23,14 @@ impl Connections {
         target: &ConnectTarget,
     ) -> Option<ConnectionKey> {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(shared, session, name.clone(), &ends, target) {
+        let label = label_of(&mut shared.turn.tally, shared.sessions[session].session.mux(), target);
+        match self.open_connection(shared, session, name.clone(), &ends, (target, label)) {
             Ok(connection) => {
                 self.join(shared, connection, stream);
                 Some(connection)
             }
             Err(error) => {
+                shared.turn.tally.ended(label, StreamResult::Refused);
                 shared.turn.warn("stream-refused", format!("a connection from {name} was reset: {error}"));
                 stream.reset();
                 None
@@ -44,7 +48,11 @@ impl Connections {
         target: &ConnectTarget,
     ) {
         let Incoming { stream, name, ends } = incoming;
-        match self.open_connection(shared, session, name.clone(), &ends, target) {
+        let label = match asker {
+            Asker::Program(..) => Label::PROXY,
+            Asker::Caller(_) => label_of(&mut shared.turn.tally, shared.sessions[session].session.mux(), target),
+        };
+        match self.open_connection(shared, session, name.clone(), &ends, (target, label)) {
             Ok(connection) => match self.register(shared, connection, stream) {
                 Ok(stream) => {
                     self.table[connection].phase = Phase::Asking(Box::new(Asking { stream, asker }));
@@ -52,6 +60,7 @@ impl Connections {
                 Err(error) => self.fail_connection(shared, connection, &error),
             },
             Err(error) => {
+                shared.turn.tally.ended(label, StreamResult::Refused);
                 shared.turn.warn("stream-refused", format!("a connection from {name} was refused: {error}"));
                 asker.refuse(AbortReason::TooManyStreams);
                 asker.end(stream);
@@ -65,7 +74,7 @@ impl Connections {
         session: SessionKey,
         name: String,
         ends: &Ends,
-        target: &ConnectTarget,
+        (target, label): (&ConnectTarget, Label),
     ) -> Result<ConnectionKey, OpenError> {
         let number = self.table.next_key().number();
         let flow = ends.ports().map_or_else(|| number.to_string(), |(local, remote)| format!("{local}|{remote}"));
@@ -73,7 +82,7 @@ impl Connections {
         let entry = &mut shared.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
         shared.sessions.touch(session);
-        self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
+        self.insert(shared, session, key, name, label).ok_or(OpenError::GoingAway)
     }
 
     /// Lets a waiting program proceed, after the other side has dialled.

@@ -15,7 +15,7 @@ use log::debug;
 
 use self::connection::{Connection, State};
 use self::doors::{Door, name_of};
-pub(super) use self::orders::{counts, done, encoded, handle, json, look, text};
+pub(super) use self::orders::{done, encoded, handle, json, look, text};
 use super::RunError;
 use super::deadlines::Due;
 use super::looks::WatcherId;

@@ -14,7 +14,7 @@ use crate::run::side::Side;
 use crate::status::json;
 use crate::status::metrics::CONTENT_TYPE;
 use crate::status::overview::{Overview, SessionDetails};
-use crate::status::snapshot::{self as status, Snapshot};
+use crate::status::snapshot::Snapshot;
 
 /// Maximum number of streams of a session that are listed.
 const MAX_STREAMS: usize = 200;
@@ -138,20 +138,4 @@ fn no_session() -> Answer {
 /// Returns an answer of one sentence.
 pub(in crate::run) fn text(sentence: &str) -> Answer {
     Answer::text(200, sentence)
-}
-
-/// Returns what is counted of a host or a client.
-pub(in crate::run) fn counts(snapshot: &Snapshot) -> String {
-    let role = match snapshot.role {
-        status::Side::Host => "host",
-        status::Side::Client => "client",
-        status::Side::Server => "server",
-    };
-    format!(
-        "# HELP pinhole_build_info What runs.\n# TYPE pinhole_build_info gauge\n\
-         pinhole_build_info{{version=\"{}\",role=\"{role}\"}} 1\n\
-         # HELP pinhole_sessions Sessions at present.\n# TYPE pinhole_sessions gauge\npinhole_sessions {}\n",
-        env!("CARGO_PKG_VERSION"),
-        snapshot.sessions.len(),
-    )
 }

@@ -3,9 +3,10 @@
 use log::info;
 
 use super::Core;
-use crate::run::keys::{ConnectionKey, FlowKey, SessionKey};
+use crate::run::keys::{ConnectionKey, FlowKey, Scope, SessionKey};
 use crate::run::notice::{Notice, Summary};
 use crate::run::rights::Serial;
+use crate::run::tally;
 use crate::session::End;
 use crate::status::event::Event;
 use crate::tunnel::GoAwayReason;
@@ -50,6 +51,9 @@ impl Core {
             self.flow_aborted(flow, "the session ended");
         }
         self.leaving.forget_session(session);
+        if self.sessions[session].scope == Scope::Peer {
+            self.turn.tally.session_ended(tally::class_of(&end));
+        }
         let summary = self.sessions.remove(&self.turn, &mut self.pool, session);
         self.turn.tell(Notice::Ended { session, end, summary });
     }

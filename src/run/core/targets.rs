@@ -9,18 +9,21 @@ use crate::run::deadlines::Due;
 use crate::run::dialer::{Asking, NOT_FORWARDED, Refusal, Wanted, describe};
 use crate::run::keys::{RoundKey, SessionKey};
 use crate::run::rounds::Order;
+use crate::run::tally::label_of;
 use crate::run::trails::{LEADS_BACK, warn_of_loop};
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::{AbortReason, ConnectTarget, StreamKey};
 
 impl Core {
     /// Dials the target of a stream that the peer opened, if it exists and is allowed.
     pub(super) fn open_target(&mut self, session: SessionKey, key: StreamKey, target: &ConnectTarget) {
         let entry = &mut self.sessions[session];
+        let label = label_of(&mut self.turn.tally, entry.session.mux(), target);
         // Only accepted reverse forwards may come back.
         if let ConnectTarget::Reverse(id) = target
             && !entry.session.mux().takes_reverse(*id)
         {
-            return self.sessions.abort_stream(session, key, AbortReason::Denied, NOT_FORWARDED);
+            return self.refuse(session, key, label, (AbortReason::Denied, NOT_FORWARDED));
         }
         let offered = match target {
             ConnectTarget::Service(id) => entry.session.mux().service(*id).cloned(),
@@ -37,20 +40,26 @@ impl Core {
             Err(Refusal { reason, detail }) => {
                 let name = &entry.name;
                 self.turn.warn("denied", format!("session {name} asked for {}: {detail}", describe(target)));
-                return self.sessions.abort_stream(session, key, reason, detail);
+                return self.refuse(session, key, label, (reason, detail));
             }
         };
         let is_named = !matches!(target, ConnectTarget::Reverse(_) | ConnectTarget::Service(_));
         let told = entry.session.mux().stream(key).map(|mut stream| stream.take_trail());
         let trail = self.trails.complete(&told.unwrap_or_default());
-        let wanted = Wanted { session, key, endpoint, header, is_named, trail };
+        let wanted = Wanted { session, key, endpoint, header, is_named, trail, label };
         if let Some(hop) = self.trails.leads_back(&wanted.target(), &wanted.trail) {
             warn_of_loop(&mut self.turn, entry, &wanted.target());
             let (flows, mut shared) = self.flows_and_shared();
             flows.end_looping_flow(&mut shared, hop);
-            return self.sessions.abort_stream(session, key, AbortReason::Refused, LEADS_BACK);
+            return self.refuse(session, key, label, (AbortReason::Refused, LEADS_BACK));
         }
         self.admit(wanted);
+    }
+
+    /// Refuses a stream that the peer opened.
+    fn refuse(&mut self, session: SessionKey, key: StreamKey, label: Label, (reason, detail): (AbortReason, &str)) {
+        self.turn.tally.ended(label, StreamResult::Refused);
+        self.sessions.abort_stream(session, key, reason, detail);
     }
 
     /// Dials the target of a stream, if the stream still exists.
@@ -104,7 +113,8 @@ impl Core {
                 Order::Refuse(wanted) => {
                     let target = wanted.target();
                     warn_of_loop(&mut self.turn, &mut self.sessions[wanted.session], &target);
-                    self.sessions.abort_stream(wanted.session, wanted.key, AbortReason::Refused, LEADS_BACK);
+                    let Wanted { session, key, label, .. } = wanted;
+                    self.refuse(session, key, label, (AbortReason::Refused, LEADS_BACK));
                 }
             }
         }

@@ -17,10 +17,12 @@ use crate::run::connections::stream_hash;
 use crate::run::keys::{FlowKey, SessionKey, UdpListenerKey};
 use crate::run::notice::PeerNotice;
 use crate::run::shared::Shared;
+use crate::run::tally::label_of;
 use crate::run::token::Source;
 use crate::run::turn::Turn;
 use crate::socks::datagram;
 use crate::status::event::StreamEnd;
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::ConnectTarget;
 
 /// Maximum number of flows of local programs in a session; beyond it the one that was idle for longest ends.
@@ -192,18 +194,26 @@ impl Flows {
         }
         let ends = Ends::Ports { local, remote: program.source };
         let trail = shared.trails.of_accepted(shared.sessions, session, Protocol::Udp, &ends);
+        let is_proxy = self.listeners.get(listener)?.owner.is_some();
         let entry = &mut shared.sessions[session];
+        let label = if is_proxy { Label::PROXY } else { label_of(&mut shared.turn.tally, entry.session.mux(), target) };
         let hash = stream_hash(&entry.salt, &format!("udp|{local}|{program}"));
         let key = match entry.session.mux().open_from(hash, target, &trail) {
             Ok(key) => key,
             Err(error) => {
+                shared.turn.tally.ended(label, StreamResult::Refused);
                 info!("datagrams from {program} are lost: {error}");
                 return None;
             }
         };
         let name = program.to_string();
-        let flow =
-            self.insert_flow(shared, session, key, FlowEnd::Program { listener, program: program.clone() }, name)?;
+        let flow = self.insert_flow(
+            shared,
+            session,
+            key,
+            FlowEnd::Program { listener, program: program.clone() },
+            (name, label),
+        )?;
         self.listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(shared, flow);
         Some(flow)

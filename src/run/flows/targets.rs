@@ -27,7 +27,9 @@ impl Flows {
         self.make_room_for_target(shared);
         let Wanted { session, key, is_named, ref trail, .. } = wanted;
         let named = is_named.then(|| target.clone());
-        let Some(flow) = self.insert_flow(shared, session, key, FlowEnd::Resolving { named }, wanted.target()) else {
+        let Some(flow) =
+            self.insert_flow(shared, session, key, FlowEnd::Resolving { named }, (wanted.target(), wanted.label))
+        else {
             return;
         };
         self.table[flow].trail = trail.clone();

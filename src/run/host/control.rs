@@ -6,14 +6,10 @@ use crate::http::Answer;
 use crate::run::control::{done, encoded, json, text};
 use crate::run::keys::SessionKey;
 use crate::status::overview::Made;
+use crate::status::qr;
 use crate::tunnel::GoAwayReason;
 
 impl Host {
-    /// Returns what is counted.
-    pub(super) fn count(&mut self) -> String {
-        crate::run::control::counts(&self.survey())
-    }
-
     /// Ends a session in order. Its client is told so, and does not come back by itself.
     pub(super) fn dismiss(&mut self, session: SessionKey) {
         self.core.go_away_from(session, GoAwayReason::Shutdown, "the host ended the session");
@@ -43,7 +39,9 @@ impl Host {
             refusal(status, &error.to_string())
         })?;
         let Issued { id, pin, urls, expires } = issued;
-        let made = Made { id, url: urls.first().cloned(), urls, pin: pin.reveal().to_owned(), expires };
+        let url = urls.first().cloned();
+        let qr = url.as_deref().and_then(qr::rows);
+        let made = Made { id, url, urls, pin: pin.reveal().to_owned(), expires, qr };
         Ok(json(201, encoded(&made)))
     }
 }

@@ -142,6 +142,8 @@ impl Host {
         let approval =
             config.approver.clone().map(|approver| Approval::start(core.turn.waker(), approver)).transpose()?;
         let pin = config.pin.clone().unwrap_or_else(Pin::generate);
+        // Each has its lines before it has its first stream.
+        (0..).map_while(|number| config.service_name(number)).for_each(|name| _ = core.turn.tally.label(name));
         remark(&mut core.turn, config.allow.rules().iter(), config.services.iter());
         Ok(Host {
             core,

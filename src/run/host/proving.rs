@@ -118,6 +118,7 @@ impl Host {
     }
 
     fn warn_of_guess(&mut self, key: LinkKey, what: &str) {
+        self.core.turn.tally.wrong_pins += 1;
         let Some(remote) = self.links.get(key).map(|link| link.remote) else { return };
         self.core.turn.warn("bad-pin", format!("a client from {remote} tried {what}; guesses are slowed down"));
     }

@@ -3,15 +3,18 @@
 use super::{Host, Stage};
 use crate::run::keys::SessionKey;
 use crate::signaling::invitation::InvitationId;
+use crate::status::metrics::peer::ServiceCount;
 use crate::status::snapshot::{ServiceStatus, SessionStatus, Side, Snapshot, Stage as Shown};
 
 impl Host {
     /// Returns what this host is doing.
     pub(super) fn survey(&mut self) -> Snapshot {
         let sessions = self.core.survey().into_iter();
-        let shown = |service: &crate::config::SharedService| ServiceStatus {
-            name: service.name.clone(),
-            target: Some(service.endpoint.to_string()),
+        let tally = &self.core.turn.tally;
+        let shown = |service: &crate::config::SharedService| {
+            let ServiceCount { sent, received, open, .. } = tally.service(&service.name);
+            let (name, target) = (service.name.clone(), Some(service.endpoint.to_string()));
+            ServiceStatus { name, target, sent, received, streams: open }
         };
         Snapshot {
             role: Side::Host,
@@ -28,6 +31,12 @@ impl Host {
             invitations: self.list_invitations(),
             totals: None,
         }
+    }
+
+    /// Returns what this host counts, in Prometheus' text format.
+    pub(super) fn count(&mut self) -> String {
+        let present = self.survey();
+        self.core.turn.tally.render(&present)
     }
 
     fn complete(&self, key: SessionKey, status: SessionStatus) -> SessionStatus {

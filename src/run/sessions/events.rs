@@ -30,6 +30,9 @@ impl Sessions {
     fn handle(&mut self, turn: &mut Turn, key: SessionKey, event: Event) {
         let now = turn.now;
         let entry = &mut self.table[key];
+        if entry.scope == Scope::Peer {
+            entry.tally.observe(&mut turn.tally, &event);
+        }
         match event {
             Event::Gather { carrier } => self.gather(turn, key, carrier),
             Event::Release { carrier } => self.release(turn, key, carrier),
@@ -57,7 +60,7 @@ impl Sessions {
                 turn.report(&StatusEvent::Recovered { session, way: way(path), after_ms });
                 turn.tell(ClientNotice::Connected { session: key });
             }
-            Event::Answered(round_trip) => turn.tell(ClientNotice::Answered { session: key, round_trip }),
+            Event::RoundTrip(round_trip) => turn.tell(ClientNotice::RoundTrip { session: key, round_trip }),
             Event::SignalingDone => turn.tell(PeerNotice::SignalingDone { session: key }),
             Event::GoAway(reason) => turn.tell(ClientNotice::GoAway { session: key, reason }),
             Event::Stream(_) | Event::Ended(_) => {}

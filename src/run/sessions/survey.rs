@@ -44,6 +44,10 @@ impl SessionEntry {
             sent_per_s,
             received_per_s,
             streams,
+            losses: self.tally.losses,
+            recoveries: self.tally.recoveries,
+            retransmissions: self.tally.retransmissions,
+            bandwidth_per_s: self.tally.bandwidth,
         }
     }
 

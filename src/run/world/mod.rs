@@ -3,6 +3,7 @@
 
 #[cfg(feature = "server")]
 mod cluster;
+mod counting;
 mod endings;
 mod failover;
 mod forwarding;

@@ -378,6 +378,7 @@ impl World {
                     side.path_changes += 1;
                 }
                 Event::Stream(event) => side.handle_stream_event(event, &self.traffic),
+                Event::RoundTrip(_) => {}
                 Event::Recovering { .. } => side.lost_at.push(now),
                 Event::Recovered { path, .. } => {
                     side.path = Some(path);

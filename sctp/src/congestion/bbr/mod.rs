@@ -208,6 +208,11 @@ impl Bbr {
         self.window
     }
 
+    /// Returns the bandwidth of the path, as far as it was seen.
+    pub(super) fn bandwidth(&self) -> Option<u64> {
+        Some(self.bandwidth.get()).filter(|bandwidth| *bandwidth > 0)
+    }
+
     pub(super) fn pacing_rate(&self) -> u64 {
         self.pacing_rate
     }

@@ -2,13 +2,18 @@
 
 use super::{LocalPorts, PortTarget};
 use crate::status::event::Appearance;
+use crate::status::metrics::peer::{PeerMetrics, ServiceCount};
 use crate::status::snapshot::{ForwardStatus, ServiceStatus};
+use crate::tunnel::Service;
 
 impl LocalPorts {
     /// Returns the services of the last session.
-    pub(in crate::run::client) fn shown_services(&self) -> Vec<ServiceStatus> {
-        let services = self.services.iter().flatten();
-        services.map(|service| ServiceStatus { name: service.name.clone(), target: None }).collect()
+    pub(in crate::run::client) fn shown_services(&self, counted: &PeerMetrics) -> Vec<ServiceStatus> {
+        let shown = |service: &Service| {
+            let ServiceCount { sent, received, open, .. } = counted.service(&service.name);
+            ServiceStatus { name: service.name.clone(), target: None, sent, received, streams: open }
+        };
+        self.services.iter().flatten().map(shown).collect()
     }
 
     /// Returns what is listened on, and what it leads to.

@@ -18,9 +18,10 @@ use crate::run::exchange::{RequestStream, Visit};
 use crate::run::keys::SessionKey;
 use crate::run::notice::ClientNotice;
 use crate::run::table::{Key, Mark, Slot, Table};
-use crate::run::token;
+use crate::run::{tally, token};
 use crate::socks::{self, Refusal as LoginRefusal};
 use crate::status::event::{Event, StreamEnd};
+use crate::status::metrics::peer::{Label, StreamResult};
 use crate::tunnel::{self, AbortReason, ConnectTarget, OpenError, StreamKey};
 
 /// Maximum number of programs that send requests.
@@ -368,6 +369,7 @@ impl Client {
         let Some(number) = number else { return };
         *told = Some(number);
         let (session, address) = (session.name.clone(), format!("{target} ({})", entry.name));
+        self.core.turn.tally.opened(Label::PROXY);
         self.core.turn.report(&Event::StreamOpened { session, stream: number, address });
     }
 
@@ -393,6 +395,7 @@ impl Client {
         let (sent, received) = (moved.sent as u64, moved.received as u64);
         carried.sent += sent;
         carried.received += received;
+        self.core.turn.tally.moved(Label::PROXY, sent, received);
         if moved.is_over {
             self.end_request_stream(key);
         }
@@ -412,6 +415,8 @@ impl Client {
         let Carried { stream, told, sent, received, .. } = carried;
         self.programs.streams.remove(&(stream.session, stream.key));
         let session = self.core.sessions.get(stream.session).map_or_else(String::new, |entry| entry.name.clone());
+        let result = if told.is_some() { tally::result_of(&reason) } else { StreamResult::Refused };
+        self.core.turn.tally.ended(Label::PROXY, result);
         if let Some(number) = told {
             self.core.turn.report(&Event::StreamClosed { session, stream: number, sent, received, reason });
         }

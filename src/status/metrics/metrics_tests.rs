@@ -1,8 +1,14 @@
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
+use super::page::Page;
+use super::peer::{EndClass, Label, PeerMetrics, StreamResult};
+use super::server::{ANSWER_BOUNDS, Moved, STATUSES};
 use super::*;
+use crate::status::refusal::Refusal;
+use crate::status::snapshot::{Side, Snapshot, Stage};
 
 /// A family of samples, as a parser sees it.
 #[derive(Debug)]
@@ -180,11 +186,12 @@ fn there_are_no_more_series_than_statuses() {
 
 #[test]
 fn labels_and_helps_are_escaped() {
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     page.family("x", "gauge", "a\\b\nc");
     page.sample("x", &[("a", "\"\\\n}"), ("b", ",")], 1);
-    assert_eq!(page.0, "# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{a=\"\\\"\\\\\\n}\",b=\",\"} 1\n");
-    let families = read(&page.0);
+    let text = page.finish();
+    assert_eq!(text, "# HELP x a\\\\b\\nc\n# TYPE x gauge\nx{a=\"\\\"\\\\\\n}\",b=\",\"} 1\n");
+    let families = read(&text);
     let labels = [("a".to_owned(), "\"\\\n}".to_owned()), ("b".to_owned(), ",".to_owned())];
     assert_eq!(families["x"].samples, [Sample { name: "x".into(), labels: labels.to_vec(), value: 1.0 }]);
 }
@@ -199,12 +206,83 @@ proptest! {
         let families = read(&metrics.render());
         let samples = &families["pinhole_gateway_request_seconds"].samples;
         let buckets: Vec<_> = samples.iter().filter(|sample| sample.name.ends_with("_bucket")).collect();
-        prop_assert_eq!(buckets.len(), BUCKETS.len() + 1);
-        for (bucket, bound) in buckets.iter().zip(BUCKETS) {
+        prop_assert_eq!(buckets.len(), ANSWER_BOUNDS.len() + 1);
+        for (bucket, bound) in buckets.iter().zip(ANSWER_BOUNDS) {
             prop_assert_eq!(bucket.labels[0].1.parse(), Ok(bound));
             let expected = milliseconds.iter().filter(|after| Duration::from_millis(**after).as_secs_f64() <= bound);
             prop_assert_eq!(bucket.value, expected.count() as f64);
         }
         prop_assert_eq!(buckets.last().map(|bucket| bucket.value), Some(milliseconds.len() as f64));
     }
+}
+
+fn of_peers() -> PeerMetrics {
+    PeerMetrics::new(SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500))
+}
+
+fn nothing() -> Snapshot {
+    Snapshot {
+        role: Side::Host,
+        stage: Stage::Serving,
+        listen: None,
+        url: None,
+        id: None,
+        services: Vec::new(),
+        forwards: Vec::new(),
+        sessions: Vec::new(),
+        invitations: Vec::new(),
+    }
+}
+
+#[test]
+fn every_metric_is_documented_and_no_other() {
+    let mut of_server = metrics();
+    of_server.directory = Some(DirectoryMetrics::default());
+    let pages = [of_server.render(), of_peers().render(&nothing())];
+    let said: HashSet<String> = pages.iter().flat_map(|page| read(page).into_keys()).collect();
+    let document = include_str!("../../../docs/metrics.md");
+    let names = document.split('`').skip(1).step_by(2).filter(|text| text.starts_with("pinhole_"));
+    let documented: HashSet<String> = names.map(str::to_owned).collect();
+    assert_eq!(said, documented);
+}
+
+#[test]
+fn names_of_services_are_bounded_and_escaped() {
+    let mut metrics = of_peers();
+    let hostile = "a\"} 1\n\u{1b}[31mred\u{202e}<img onerror=x>\\";
+    let label = metrics.label(hostile);
+    metrics.opened(label);
+    metrics.ended(label, StreamResult::Closed);
+    assert_eq!(metrics.service(hostile).closed, 1);
+    let long = metrics.label(&"x".repeat(100_000));
+    metrics.moved(long, 1, 2);
+    for number in 0..10_000 {
+        let label = metrics.label(&format!("service {number}"));
+        metrics.ended(label, StreamResult::Refused);
+    }
+    let page = metrics.render(&nothing());
+    assert!(page.lines().all(|line| line.chars().count() < 250), "a line is long");
+    assert!(!page.contains(['\u{1b}', '\u{202e}', '\r']), "a terminal is told something");
+    let families = read(&page);
+    let services: HashSet<_> = families["pinhole_streams"].samples.iter().map(|sample| &sample.labels[0].1).collect();
+    assert_eq!(services.len(), 256 + 4);
+    let refused = |name: &str| {
+        let labels = [("service".to_owned(), name.to_owned()), ("result".to_owned(), "refused".to_owned())];
+        families["pinhole_streams_total"].samples.iter().find(|sample| sample.labels == labels).unwrap().value
+    };
+    assert_eq!((refused("service 0"), refused("service 253"), refused("other")), (1.0, 1.0, 10_000.0 - 254.0));
+    assert_eq!(metrics.label("dial"), Label::DIAL, "it is counted with the kind of that name");
+}
+
+#[test]
+fn ends_of_sessions_are_counted_by_their_words() {
+    let mut metrics = of_peers();
+    metrics.session_ended(EndClass::PathLost);
+    metrics.session_ended(EndClass::PathLost);
+    metrics.session_ended(EndClass::Failed);
+    let families = read(&metrics.render(&nothing()));
+    let of = |reason| value(&families, "pinhole_sessions_ended_total", Some(("reason", reason)));
+    assert_eq!((of("path-lost"), of("failed"), of("local")), (Some(2.0), Some(1.0), Some(0.0)));
+    let sum: f64 = families["pinhole_sessions_ended_total"].samples.iter().map(|sample| sample.value).sum();
+    assert_eq!(sum, 3.0);
 }

@@ -1,20 +1,17 @@
-//! Metrics of a server, in Prometheus' text format 0.0.4.
+//! Metrics of a server.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
 use std::time::{Duration, SystemTime};
 
-use super::refusal::Refusal;
+use super::page::{Histogram, Page};
+use crate::status::refusal::Refusal;
 
-/// The `Content-Type` of the output of [`Metrics::render`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Upper bounds of the histogram's buckets, in seconds.
-const BUCKETS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Upper bounds of the buckets for the times to an answer, in seconds.
+pub(super) const ANSWER_BOUNDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Lowest status that is counted, and number of statuses. Each status adds a permanent line, so others are not counted.
 const FIRST_STATUS: u16 = 100;
-const STATUSES: usize = 500;
+pub(super) const STATUSES: usize = 500;
 
 /// Metrics of a server. Fields that describe the present may rise and fall; the others only rise.
 #[derive(Debug, Clone)]
@@ -108,15 +105,6 @@ pub struct DirectoryMetrics {
     pub away: u64,
 }
 
-/// A histogram of durations.
-#[derive(Debug, Clone, Default)]
-struct Histogram {
-    /// Durations up to the bound with the same index, and above the one before it.
-    buckets: [u64; BUCKETS.len()],
-    count: u64,
-    sum: Duration,
-}
-
 impl Metrics {
     /// Creates metrics that begin at zero, for a server that was started at `start`.
     pub fn new(start: SystemTime) -> Metrics {
@@ -137,14 +125,14 @@ impl Metrics {
             gateway: Moved::default(),
             refusals: [0; Refusal::COUNT],
             statuses: Box::new([0; STATUSES]),
-            answers: Histogram::default(),
+            answers: Histogram::new(&ANSWER_BOUNDS),
             start,
         }
     }
 
     /// Returns how many answers the gateway gave.
     pub fn answers(&self) -> u64 {
-        self.answers.count
+        self.answers.count()
     }
 
     /// Counts a refusal.
@@ -175,11 +163,7 @@ impl Metrics {
 
     /// Returns the metrics in Prometheus' text format.
     pub fn render(&self) -> String {
-        let mut page = Page(String::with_capacity(8 * 1024));
-        page.family("pinhole_build_info", "gauge", "The version that runs.");
-        page.sample("pinhole_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        let start = self.start.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        page.single("pinhole_start_time_seconds", "gauge", "When the server was started.", start.as_secs_f64());
+        let mut page = Page::begin(self.start);
         page.single("pinhole_connections", "gauge", "TCP connections that are open.", self.connections);
         page.single("pinhole_hosts", "gauge", "Hosts that are registered.", self.hosts);
         let help = "Links to other servers of the cluster.";
@@ -228,64 +212,11 @@ impl Metrics {
         page.moved("pinhole_gateway_bytes_total", help, self.gateway);
         let help = "Connections that hosts were asked to dial for the proxy.";
         page.single("pinhole_dials_total", "counter", help, self.dials);
-        page.0
+        page.finish()
     }
 }
-
-impl Histogram {
-    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread evenly.
-    fn quantile(&self, part: f64) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        let (mut below, mut from) = (0.0, 0.0);
-        let wanted = part * self.count as f64;
-        for (bound, count) in BUCKETS.iter().zip(self.buckets) {
-            let count = count as f64;
-            if count > 0.0 && below + count >= wanted {
-                return Some(from + (bound - from) * ((wanted - below) / count).clamp(0.0, 1.0));
-            }
-            (below, from) = (below + count, *bound);
-        }
-        Some(from)
-    }
-
-    fn add(&mut self, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let bucket = BUCKETS.iter().position(|bound| seconds <= *bound);
-        // A duration above every bound is only in the count.
-        if let Some(count) = bucket.and_then(|index| self.buckets.get_mut(index)) {
-            *count += 1;
-        }
-        self.count += 1;
-        self.sum = self.sum.saturating_add(duration);
-    }
-}
-
-/// The text so far.
-struct Page(String);
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let help = help.replace('\\', r"\\").replace('\n', r"\n");
-        self.line(format_args!("# HELP {name} {help}"));
-        self.line(format_args!("# TYPE {name} {kind}"));
-    }
-
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let labels = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", escaped(value)));
-        let labels = labels.collect::<Vec<_>>().join(",");
-        match labels.is_empty() {
-            true => self.line(format_args!("{name} {value}")),
-            false => self.line(format_args!("{name}{{{labels}}} {value}")),
-        }
-    }
-
-    fn single(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-
     fn moved(&mut self, name: &str, help: &str, moved: Moved) {
         self.family(name, "counter", help);
         self.sample(name, &[("direction", "to_host")], moved.to_host);
@@ -297,31 +228,4 @@ impl Page {
         self.sample(name, &[("direction", "to_peers")], counted.to_peers);
         self.sample(name, &[("direction", "from_peers")], counted.from_peers);
     }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.family(name, "histogram", help);
-        let bucket = format!("{name}_bucket");
-        let mut below = 0;
-        for (bound, count) in BUCKETS.iter().zip(histogram.buckets) {
-            below += count;
-            self.sample(&bucket, &[("le", &bound.to_string())], below);
-        }
-        self.sample(&bucket, &[("le", "+Inf")], histogram.count);
-        self.sample(&format!("{name}_sum"), &[], histogram.sum.as_secs_f64());
-        self.sample(&format!("{name}_count"), &[], histogram.count);
-    }
-
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{line}");
-    }
 }
-
-/// Escapes the value of a label.
-fn escaped(value: &str) -> String {
-    value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
-}
-
-#[cfg(test)]
-#[path = "metrics_tests.rs"]
-mod tests;
