@@ -117,17 +117,7 @@ mod tests {
     use crate::status::snapshot::{Side, Stage};
 
     fn snapshot() -> Snapshot {
-        Snapshot {
-            role: Side::Host,
-            stage: Stage::Serving,
-            listen: None,
-            url: None,
-            id: None,
-            services: Vec::new(),
-            forwards: Vec::new(),
-            sessions: Vec::new(),
-            invitations: Vec::new(),
-        }
+        Snapshot::new(Side::Host, Stage::Serving)
     }
 
     #[test]

@@ -67,6 +67,24 @@ pub struct Snapshot {
     pub totals: Option<ServerTotals>,
 }
 
+impl Snapshot {
+    /// Returns that of a side with nothing to show.
+    pub(crate) fn new(role: Side, stage: Stage) -> Snapshot {
+        Snapshot {
+            role,
+            stage,
+            listen: None,
+            url: None,
+            id: None,
+            services: Vec::new(),
+            forwards: Vec::new(),
+            sessions: Vec::new(),
+            invitations: Vec::new(),
+            totals: None,
+        }
+    }
+}
+
 /// What a server counts, for a line that people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ServerTotals {

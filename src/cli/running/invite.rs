@@ -17,7 +17,7 @@ use crate::cli::{expiry, parse};
 use crate::config::{Expiry, ProcessName};
 use crate::signaling::url::SignalingUrl;
 use crate::status::issued::Issued;
-use crate::status::style::Style;
+use crate::status::style::{Streams, Style};
 use crate::status::text::{MAX_MESSAGE, MAX_PEER_TEXT, sanitize, shell_quote};
 
 const PUBLIC_URL: Question<'_> = Question {
@@ -99,7 +99,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
                 now: SystemTime::now(),
                 uninvite: &format!("pinhole uninvite {named}{}", shell_quote(id)),
             };
-            format!("{}\n", issued.text(&Style { qr: arguments.qr, ..Style::of_process(Streams::default()) }))
+            format!("{}\n", issued.text(&Style { qr: arguments.qr, ..Style::of_process(Streams::Silent) }))
         }
     };
     status::print(&said).map_err(|error| failed("system", error))

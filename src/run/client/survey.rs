@@ -9,22 +9,18 @@ impl Client {
     pub(super) fn survey(&mut self) -> Snapshot {
         let sessions = self.core.survey().into_iter();
         let url = self.config.urls().nth(self.servers.at()).map(|(url, _)| url);
+        let stage = match self.stage {
+            Stage::Joining => Shown::Connecting,
+            Stage::Serving if self.local.is_connected || self.session.is_some() => Shown::Serving,
+            Stage::Serving => Shown::Connecting,
+            Stage::Leaving(_) | Stage::Over(_) => Shown::Ending,
+        };
         Snapshot {
-            role: Side::Client,
-            stage: match self.stage {
-                Stage::Joining => Shown::Connecting,
-                Stage::Serving if self.local.is_connected || self.session.is_some() => Shown::Serving,
-                Stage::Serving => Shown::Connecting,
-                Stage::Leaving(_) | Stage::Over(_) => Shown::Ending,
-            },
-            listen: None,
             url: Some(url.unwrap_or_else(|| self.config.url.clone()).to_string()),
-            id: None,
             sessions: sessions.map(|(key, status)| self.complete(key, status)).collect(),
             services: self.local.shown_services(&self.core.turn.tally),
             forwards: self.local.shown_forwards(),
-            invitations: Vec::new(),
-            totals: None,
+            ..Snapshot::new(Side::Client, stage)
         }
     }
 

@@ -16,20 +16,18 @@ impl Host {
             let (name, target) = (service.name.clone(), Some(service.endpoint.to_string()));
             ServiceStatus { name, target, sent, received, streams: open }
         };
+        let stage = match self.stage {
+            Stage::Serving => Shown::Serving,
+            Stage::Ending(_) | Stage::Over(_) => Shown::Ending,
+        };
         Snapshot {
-            role: Side::Host,
-            stage: match self.stage {
-                Stage::Serving => Shown::Serving,
-                Stage::Ending(_) | Stage::Over(_) => Shown::Ending,
-            },
             listen: self.local_addr(),
             url: self.addresses().first().map(ToString::to_string),
             id: self.registered().and(self.config.server.as_ref()).map(|registration| registration.id.clone()),
             sessions: sessions.map(|(key, status)| self.complete(key, status)).collect(),
             services: self.core.dialer.services.iter().map(shown).collect(),
-            forwards: Vec::new(),
             invitations: self.list_invitations(),
-            totals: None,
+            ..Snapshot::new(Side::Host, stage)
         }
     }
 

@@ -8,21 +8,6 @@ use crate::status::event::Way;
 use crate::status::snapshot::{InvitationStatus, ServerTotals, SessionState, SessionStatus};
 use crate::status::text::is_unprintable;
 
-fn empty(role: Side, stage: Stage) -> Snapshot {
-    Snapshot {
-        role,
-        stage,
-        listen: None,
-        url: None,
-        id: None,
-        services: Vec::new(),
-        forwards: Vec::new(),
-        sessions: Vec::new(),
-        invitations: Vec::new(),
-        totals: None,
-    }
-}
-
 fn direct(number: usize) -> SessionStatus {
     SessionStatus {
         session: format!("{:08x}", 0x3f9a_ab12 + 0x0101 * number),
@@ -42,6 +27,10 @@ fn direct(number: usize) -> SessionStatus {
         sent_per_s: 12_300_000,
         received_per_s: 45_600,
         streams: 3,
+        losses: 0,
+        recoveries: 0,
+        retransmissions: 0,
+        bandwidth_per_s: None,
     }
 }
 
@@ -59,7 +48,7 @@ fn relayed(number: usize) -> SessionStatus {
 }
 
 fn with(sessions: Vec<SessionStatus>) -> Snapshot {
-    Snapshot { sessions, ..empty(Side::Host, Stage::Serving) }
+    Snapshot { sessions, ..Snapshot::new(Side::Host, Stage::Serving) }
 }
 
 /// A host with many sessions, of which a few are busy.
@@ -100,7 +89,8 @@ fn what_is_shown_of_0_1_and_40_sessions_at_20_80_and_200_columns() {
 
 #[test]
 fn what_a_run_is_at_is_said_in_words() {
-    let client = |stage| Snapshot { url: Some("wss://p.example.org:5000/ws/nas".into()), ..empty(Side::Client, stage) };
+    let client =
+        |stage| Snapshot { url: Some("wss://p.example.org:5000/ws/nas".into()), ..Snapshot::new(Side::Client, stage) };
     let mut watch = Watch::default();
     let mut said = |snapshot: &Snapshot| watch.board(snapshot).lines(size(80))[0].text.clone();
     assert_eq!(said(&client(Stage::Connecting)), "client: connecting to p.example.org:5000");
@@ -110,12 +100,12 @@ fn what_a_run_is_at_is_said_in_words() {
     assert_eq!(said(&client(Stage::Ending)), "client: ending");
 
     let totals = ServerTotals { hosts: 3, clients: 1, requests: 1234, open_requests: 2 };
-    let mut server = Snapshot { totals: Some(totals), ..empty(Side::Server, Stage::Serving) };
+    let mut server = Snapshot { totals: Some(totals), ..Snapshot::new(Side::Server, Stage::Serving) };
     assert_eq!(said(&server), "server: 3 hosts, 1 client, 1234 requests, 2 open");
     server.stage = Stage::Ending;
     assert_eq!(said(&server), "server: ending, 3 hosts, 1 client, 1234 requests, 2 open");
 
-    let mut host = Snapshot { id: Some("nas".parse().unwrap()), ..empty(Side::Host, Stage::Serving) };
+    let mut host = Snapshot { id: Some("nas".parse().unwrap()), ..Snapshot::new(Side::Host, Stage::Serving) };
     assert_eq!(said(&host), "host nas: waiting for clients");
     host.stage = Stage::Ending;
     assert_eq!(said(&host), "host nas: ending");

@@ -221,17 +221,7 @@ fn of_peers() -> PeerMetrics {
 }
 
 fn nothing() -> Snapshot {
-    Snapshot {
-        role: Side::Host,
-        stage: Stage::Serving,
-        listen: None,
-        url: None,
-        id: None,
-        services: Vec::new(),
-        forwards: Vec::new(),
-        sessions: Vec::new(),
-        invitations: Vec::new(),
-    }
+    Snapshot::new(Side::Host, Stage::Serving)
 }
 
 #[test]
