@@ -386,7 +386,6 @@ impl World {
                 }
                 Event::SignalingDone => side.is_signaling_done = index == CLIENT,
                 Event::GoAway(_) => side.went_away = true,
-                Event::Answered(_) => {}
                 Event::Ended(end) => side.ended = Some((now, end)),
             }
         }
