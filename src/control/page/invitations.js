@@ -42,8 +42,8 @@ export class Invitations {
     const name = plain(id);
     sureButton(row, 5, {
       word: 'revoke', sure: 'sureRevoke', label: say('revokeOne', name), name,
-      warn: () => tell(say('sureRevokeSaid', `${say('invitation').toLowerCase()} ${name}`)),
-      act: () => order('DELETE', `/v1/invitations/${encodeURIComponent(id)}`, say('revoked', `${say('invitation')} ${name}`)),
+      warn: () => tell(say('sureRevokeSaid', say('invitationName', name))),
+      act: () => order('DELETE', `/v1/invitations/${encodeURIComponent(id)}`, say('revoked', say('invitationName', name))),
     });
   }
 
