@@ -86,6 +86,7 @@ export class Invitations {
     try {
       const answer = await ask('POST', '/v1/invitations', { body });
       if (answer.ok) {
+        find('invite-label').value = '';
         return this.present(await answer.json());
       }
       set(find('invite-error'), await sentence(answer));
