@@ -86,6 +86,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &[],
         &["data_encoding", "httparse", "ipnet", "percent_encoding", "serde_json", "std::io", "std::net", "thiserror"],
     ),
+    room("control", &["config", "http", "signaling"], &["httparse", "serde", "serde_json", "std::io", "std::net"]),
     // What a run is asked to do.
     room(
         "config",
@@ -93,11 +94,14 @@ pub(crate) const ROOMS: &[Room] = &[
         &["ipnet", "std::net", "thiserror"],
     ),
     room("config/cluster", &["cluster"], &["std::io"]),
+    room("config/control", &[], &["aws_lc_rs", "data_encoding", "rand"]),
     room("config/directory", &["cluster"], &["percent_encoding", "std::io"]),
+    room("config/expiry", &[], &["std::time::SystemTime"]),
     room("config/invitation", &[], &["std::time::SystemTime"]),
     room("config/tokens", &[], &["aws_lc_rs", "data_encoding", "serde", "sha2", "std::io", "toml"]),
     // Sockets.
     room("net", &[], &["log", "std::io", "std::net", "thiserror"]),
+    room("net/folder", &[], &["rustix", "std::fs", "std::os"]),
     room("net/interfaces", &[], &["if_addrs", "std::fs"]),
     room("net/limits", &[], &["rlimit"]),
     room("net/listen", &[], &["socket2"]),
@@ -131,7 +135,7 @@ pub(crate) const ROOMS: &[Room] = &[
     // The loop. What time it is, it asks `net/system`.
     room(
         "run",
-        &["address", "config", "net", "session", "shares", "signaling", "status", "tunnel"],
+        &["address", "config", "control", "http", "net", "session", "shares", "signaling", "status", "tunnel"],
         &[
             "bytes",
             "crossbeam_channel",
@@ -149,19 +153,20 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/client", &["access", "socks"], &[]),
     room("run/client/proxy/requests", &["gateway"], &[]),
     room("run/connections", &["socks"], &["sha2"]),
+    room("run/control", &[], &["serde", "std::process", "std::time::SystemTime"]),
     room("run/dialer", &["access"], &[]),
     room("run/host/invitations", &[], &["std::time::SystemTime"]),
     room("run/host/inviter", &[], &["std::time::SystemTime"]),
-    room("run/links", &["http"], &["rustls"]),
+    room("run/links", &[], &["rustls"]),
     room("run/exchange", &["gateway"], &[]),
     room("run/flows/programs", &["socks"], &[]),
     room("run/reload", &[], &["std::thread"]),
     room("run/rights", &["access"], &[]),
     room("run/shared", &["access"], &[]),
-    room("run/server", &["access", "cluster", "gateway", "http", "socks"], &["SystemTime::now", "rustls"]),
-    room("run/server/admin", &[], &["serde_json"]),
+    room("run/server", &["access", "cluster", "gateway", "socks"], &["SystemTime::now", "rustls"]),
     room("run/server/overview", &[], &["serde_json"]),
     room("run/server/register", &[], &["aws_lc_rs"]),
+    room("run/side", &[], &["std::process"]),
     room("run/signals", &[], &["signal_hook", "signal_hook_mio", "std::fs"]),
     room("run/trails", &[], &["sha2"]),
     // What is said of all that.
@@ -171,6 +176,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("status/invitation", &[], &["percent_encoding"]),
     room("status/json", &[], &["serde_json"]),
     room("status/metrics", &[], &["std::time::SystemTime"]),
+    room("status/overview", &[], &["serde_json", "std::time::SystemTime"]),
     room(
         "status/printer",
         &[],
@@ -200,7 +206,6 @@ pub(crate) const ROOMS: &[Room] = &[
         &["clap", "log", "std::env", "std::io", "std::net", "std::process", "thiserror"],
     ),
     room("cli/file", &[], &["toml"]),
-    room("cli/expiry", &[], &["std::time::SystemTime"]),
     room("cli/documents", &[], &["clap_complete", "std::fs"]),
     room("cli/hosts", &[], &["serde_json", "std::fs", "std::os"]),
     room("cli/install/changes", &[], &["std::fs", "std::os"]),
