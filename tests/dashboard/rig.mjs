@@ -68,8 +68,15 @@ export function pinhole(...words) {
   let said = '';
   child.stderr.on('data', (text) => { said += text; });
   createInterface({ input: child.stdout }).on('line', (line) => events.push(JSON.parse(line)));
+  let isWanted = false;
   const exit = new Promise((wake) => child.on('exit', wake));
+  child.on('exit', (code, signal) => {
+    if (!isWanted && code !== 0) {
+      console.error(`pinhole ${words.join(' ')} ended by itself: ${code ?? signal} ${said} ${JSON.stringify(events.at(-1))}`);
+    }
+  });
   const stop = async () => {
+    isWanted = true;
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), 5000);
     await exit;
