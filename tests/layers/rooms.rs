@@ -246,6 +246,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "cli",
             "cluster",
             "config",
+            "control",
             "gateway",
             "http",
             "net",
