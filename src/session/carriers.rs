@@ -187,6 +187,7 @@ impl Session {
     /// Handles an answered PING: on a ready carrier, it means that the session is connected.
     pub(super) fn handle_round_trip(&mut self, now: Instant, round_trip: Duration) {
         debug!("session={} round_trip={round_trip:?}", self.id);
+        self.events.push_back(Event::RoundTrip(round_trip));
         self.connected_if_ready(now);
     }
 

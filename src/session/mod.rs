@@ -325,10 +325,7 @@ impl Session {
             }
             match self.mux.poll_event()? {
                 tunnel::Event::Hello(hello) => debug!("session={} peer agent={:?}", self.id, hello.agent),
-                tunnel::Event::RoundTrip(round_trip) => {
-                    self.handle_round_trip(now, round_trip);
-                    self.events.push_back(Event::RoundTrip(round_trip));
-                }
+                tunnel::Event::RoundTrip(round_trip) => self.handle_round_trip(now, round_trip),
                 tunnel::Event::GoAway(reason, detail) => {
                     info!("session={} peer goes away: {reason:?} {detail:?}", self.id);
                     return Some(Event::GoAway(reason));
