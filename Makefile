@@ -11,12 +11,14 @@ DIST_TARGETS ?= x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unkno
 CHECK_TARGET ?= aarch64-unknown-linux-musl
 DIST_NAMES = $(foreach target,$(DIST_TARGETS),$(firstword $(subst -, ,$(target))))
 
-.PHONY: help demo build test full check check-windows bench cluster-faults cluster-figures sim sctp-interop outside natlab fuzz \
+.PHONY: help demo build test dashboard-test pictures full check check-windows bench cluster-faults cluster-figures sim sctp-interop outside natlab fuzz \
 	dist dist-check dist-small dist-all packages boot clean
 
 help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
 	@echo "make test           every test"
+	@echo "make dashboard-test the page of the control interface in headless Chromium (needs node, chromium, and what .ci/run installs with npm)"
+	@echo "make pictures       the pictures of the READMEs, from the program as it is (needs the same, and a Chinese font)"
 	@echo "make full           the end-to-end tests that are too long for every day: gigabytes, minutes"
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
@@ -43,6 +45,14 @@ build:
 
 test:
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
+
+dashboard-test:
+	$(CARGO) build
+	node --test tests/dashboard/test.mjs
+
+pictures:
+	$(CARGO) build
+	node docs/pictures/dashboard.mjs
 
 full:
 	PIPE_FULL=1 GATEWAY_FULL=1 SERVER_FULL=1 $(CARGO) test --release --test programs --test server

@@ -26,7 +26,7 @@ use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::system::UdpSocket;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
 use crate::status::metrics::peer::{Label, StreamResult};
-use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
+use crate::tunnel::{AbortReason, ConnectTarget, Hop, StreamId, StreamKey, Trail};
 
 pub(super) use programs::UdpListener;
 
@@ -45,6 +45,8 @@ pub(super) struct FlowEntry {
     id: StreamId,
     our_end: FlowEnd,
     address: String,
+    /// What the peer was asked to dial, for a local program.
+    asked: Option<ConnectTarget>,
     /// The connections that led to a flow that is dialled.
     trail: Trail,
     /// The flow's own names in trails.
@@ -79,9 +81,9 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    /// Returns the program or the target of a flow.
-    pub(super) fn address(&self, flow: FlowKey) -> Option<String> {
-        self.table.get(flow).map(|entry| entry.address.clone())
+    /// Returns the program or the target of a flow, and what the peer was asked to dial for a program.
+    pub(super) fn ends(&self, flow: FlowKey) -> Option<(&str, Option<&ConnectTarget>)> {
+        self.table.get(flow).map(|entry| (entry.address.as_str(), entry.asked.as_ref()))
     }
 
     /// Creates a table without flows.
@@ -231,6 +233,7 @@ impl Flows {
             id,
             our_end,
             address,
+            asked: None,
             trail: Trail::default(),
             hops: Vec::new(),
             round: None,

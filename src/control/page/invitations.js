@@ -42,8 +42,8 @@ export class Invitations {
     const name = plain(id);
     sureButton(row, 5, {
       word: 'revoke', sure: 'sureRevoke', label: say('revokeOne', name), name,
-      warn: () => tell(say('sureRevokeSaid', `${say('invitation').toLowerCase()} ${name}`)),
-      act: () => order('DELETE', `/v1/invitations/${encodeURIComponent(id)}`, say('revoked', `${say('invitation')} ${name}`)),
+      warn: () => tell(say('sureRevokeSaid', say('invitationName', name))),
+      act: () => order('DELETE', `/v1/invitations/${encodeURIComponent(id)}`, say('revoked', say('invitationName', name))),
     });
   }
 
@@ -86,6 +86,7 @@ export class Invitations {
     try {
       const answer = await ask('POST', '/v1/invitations', { body });
       if (answer.ok) {
+        find('invite-label').value = '';
         return this.present(await answer.json());
       }
       set(find('invite-error'), await sentence(answer));

@@ -17,7 +17,7 @@ const fields = (event, left) => Object.entries(event)
 
 export class Warnings {
   constructor(section) {
-    this.table = new Table(section, ['time', 'code_', 'warning'], { caption: 'warnings', empty: 'noWarnings' });
+    this.table = new Table(section, ['time', 'code_', 'warning'], { caption: 'warnings', empty: 'noWarnings', short: [0, 1] });
   }
 
   translate() {
@@ -42,7 +42,7 @@ export class Warnings {
 
 export class Events {
   constructor(section, all) {
-    this.table = new Table(section, ['time', 'event', 'details'], { caption: 'events', empty: 'noEvents' });
+    this.table = new Table(section, ['time', 'event', 'details'], { caption: 'events', empty: 'noEvents', short: [0, 1] });
     this.all = all;
     this.kept = [];
     this.serial = 0;

@@ -26,7 +26,7 @@ function notesOf(session) {
     }
   }
   if (session.invitation) {
-    notes.push(say('invitedBy', plain(session.invitation)));
+    notes.push(say('invitationName', plain(session.invitation)));
   }
   if (session.losses) {
     notes.push(say('lostTimes', session.losses));
@@ -101,8 +101,8 @@ export class Sessions {
     lines(row, 6, [String(session.streams)]);
     sureButton(row, 7, {
       word: 'end', sure: 'sure', label: say('endSession', id), name: id,
-      warn: () => tell(say('sureSaid', say('session').toLowerCase() + ' ' + id)),
-      act: () => order('DELETE', `/v1/sessions/${encodeURIComponent(id)}`, say('ended', say('session') + ' ' + id)),
+      warn: () => tell(say('sureSaid', say('sessionName', id))),
+      act: () => order('DELETE', `/v1/sessions/${encodeURIComponent(id)}`, say('ended', say('sessionName', id))),
     });
   }
 

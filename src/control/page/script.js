@@ -158,8 +158,6 @@ function handle(event) {
 
 function facts() {
   const rows = [
-    ['role', say(status.role)],
-    ['state', say(status.stage)],
     ['since', moment(status.since)],
     ['version', plain(status.version)],
     ['process', plain(status.pid)],
@@ -191,7 +189,7 @@ function draw() {
   }
   set(find('name'), plain(status.name));
   document.title = `${plain(status.name)} – pinhole`;
-  set(find('state'), `${say(status.role)}. ${say('stateIs', say(status.stage))}`);
+  set(find('state'), say('headline', say(status.role), say(status.stage)));
   facts();
   Object.values(parts).forEach((part) => part.show(status));
 }

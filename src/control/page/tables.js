@@ -33,20 +33,21 @@ function setAttribute(node, name, value) {
 // A table in a section. `columns` are keys of words; the first column names its row. Phones see rows as cards, which
 // take the roles of a table away, so each part says its role.
 export class Table {
-  constructor(section, columns, { caption, empty, numbers = [] }) {
+  constructor(section, columns, { caption, empty, numbers = [], short = [] }) {
     this.section = section;
     this.columns = columns;
     this.caption = caption;
     this.empty = empty;
-    this.numbers = numbers;
+    // Columns of figures, and of words that are not broken.
+    this.classes = columns.map((_, index) => [numbers.includes(index) ? 'number' : '', short.includes(index) ? 'short' : ''].join(' ').trim());
     this.rows = new Map();
     this.table = element('table', { role: 'table' });
     this.title = this.table.appendChild(element('caption', { class: 'unseen' }));
     const head = this.table.appendChild(element('thead', { role: 'rowgroup' }));
     const row = head.appendChild(element('tr', { role: 'row' }));
     this.heads = columns.map((column, index) => {
-      const attributes = { scope: 'col', role: 'columnheader' };
-      return row.appendChild(element('th', numbers.includes(index) ? { ...attributes, class: 'number' } : attributes));
+      const attributes = { scope: 'col', role: 'columnheader', class: this.classes[index] };
+      return row.appendChild(element('th', attributes));
     });
     this.body = this.table.appendChild(element('tbody', { role: 'rowgroup' }));
     this.nothing = element('p', { class: 'nothing' });
@@ -95,10 +96,7 @@ export class Table {
     const node = element('tr', { role: 'row' });
     const cells = this.columns.map((_, index) => {
       const attributes = index === 0 ? { scope: 'row', role: 'rowheader' } : { role: 'cell' };
-      const cell = element(index === 0 ? 'th' : 'td', attributes);
-      if (this.numbers.includes(index)) {
-        cell.className = 'number';
-      }
+      const cell = element(index === 0 ? 'th' : 'td', { ...attributes, class: this.classes[index] });
       return node.appendChild(cell);
     });
     return { node, cells, parts: {} };

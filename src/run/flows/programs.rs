@@ -214,6 +214,7 @@ impl Flows {
             FlowEnd::Program { listener, program: program.clone() },
             (name, label),
         )?;
+        self.table[flow].asked = Some(target.clone());
         self.listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(shared, flow);
         Some(flow)
