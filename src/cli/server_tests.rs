@@ -14,7 +14,8 @@ fn arguments(line: &[&str]) -> Result<ServerArguments, UsageError> {
 }
 
 fn parsed(line: &[&str]) -> Result<ServerConfig, String> {
-    arguments(line).and_then(settings).map_err(|error| error.to_string())
+    let read = |arguments| settings(arguments, ControlSurroundings::default(), &mut Vec::new());
+    arguments(line).and_then(read).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -24,7 +25,7 @@ fn a_server_has_defaults() {
     assert_eq!(config.listen, default.listen);
     assert_eq!((config.max_hosts, config.max_clients), (10_000, 10_000));
     assert_eq!((config.access, config.tls, config.gateway), (ServerAccess::Open, None, None));
-    assert_eq!((config.proxy_listen, config.admin_listen), (None, None));
+    assert_eq!((config.proxy_listen, config.control), (None, None));
 }
 
 #[test]
@@ -41,7 +42,9 @@ fn a_server_takes_every_flag() {
     let listen = vec![address("[::]:80"), address("[::1]:81")];
     assert_eq!(config.gateway, Some(GatewayConfig { domain: "p.example.org".parse().unwrap(), listen }));
     assert_eq!(config.proxy_listen, Some(address("127.0.0.1:1080")));
-    assert_eq!(config.admin_listen, Some(address("127.0.0.1:0")));
+    let control = config.control.unwrap();
+    assert_eq!((control.listen, control.token), (Some(address("127.0.0.1:0")), None));
+    assert_eq!(control.name.to_string(), format!("server-{}", std::process::id()));
 }
 
 #[test]

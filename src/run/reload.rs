@@ -244,11 +244,12 @@ impl Differences {
         self.leave("admin-listen", &listen(own), &listen(wanted));
         let token = |config: Option<&ControlConfig>| config.and_then(|config| config.token.clone());
         self.leave("admin-token-file", &token(own), &token(wanted));
-        let name = |config: Option<&ControlConfig>| config.map(|config| config.name.clone());
         let has_socket = |config: Option<&ControlConfig>| config.is_some_and(|config| !config.folders.is_empty());
-        match has_socket(own) == has_socket(wanted) {
-            true => _ = self.leave("name", &name(own), &name(wanted)),
-            false => self.put_off("no-control"),
+        if has_socket(own) != has_socket(wanted) {
+            self.put_off("no-control");
+        }
+        if let (Some(own), Some(wanted)) = (own, wanted) {
+            self.leave("name", &own.name, &wanted.name);
         }
         present.clone()
     }
@@ -284,6 +285,7 @@ impl Differences {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ControlFolder;
 
     #[test]
     fn what_is_left_is_said_in_a_sentence() {
@@ -293,6 +295,29 @@ mod tests {
         assert_eq!(said(&["id"]).as_deref(), Some(one));
         let three = "listen, server and id stay as they were: changes of them count from the next start on";
         assert_eq!(said(&["listen", "server", "id"]).as_deref(), Some(three));
+    }
+
+    #[test]
+    fn where_a_run_is_looked_at_stays_until_the_next_start() {
+        let of = |name: &str, port: u16, token: Option<&str>| ControlConfig {
+            folders: vec![ControlFolder::made("/run")],
+            listen: Some(([127, 0, 0, 1], port).into()),
+            token: token.map(|token| token.parse().unwrap()),
+            ..ControlConfig::new(name.parse().unwrap())
+        };
+        let own = Some(of("a", 1, None));
+        for (wanted, left) in [
+            (own.clone(), &[][..]),
+            (Some(of("b", 1, None)), &["name"]),
+            (Some(of("a", 2, None)), &["admin-listen"]),
+            (Some(of("a", 1, Some("0123456789abcdef"))), &["admin-token-file"]),
+            (Some(ControlConfig { folders: Vec::new(), ..of("a", 1, None) }), &["no-control"]),
+            (None, &["admin-listen", "no-control"]),
+        ] {
+            let mut found = Differences::default();
+            assert_eq!(found.control(&own, wanted.as_ref()), own);
+            assert_eq!(found.left, left);
+        }
     }
 
     #[test]

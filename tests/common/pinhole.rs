@@ -1,8 +1,10 @@
 //! The real binary as a process; its events are read with deadlines.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -116,6 +118,15 @@ impl Pinhole {
         text(&self.event("forwarding"), "local").parse().unwrap()
     }
 
+    /// Waits until it can be looked at over TCP; returns the address, and the header field with its token.
+    #[track_caller]
+    pub(crate) fn administration(&mut self) -> (SocketAddr, String) {
+        let event = self.event("administration");
+        let url = text(&event, "url");
+        let (_, token) = url.split_once("#token=").expect("it was generated");
+        (text(&event, "addr").parse().unwrap(), format!("Authorization: Bearer {token}\r\n"))
+    }
+
     /// Returns the next event.
     #[track_caller]
     pub(crate) fn next(&mut self) -> Value {
@@ -212,6 +223,10 @@ impl Drop for Pinhole {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // One that was killed leaves it behind.
+        for role in ["host", "client", "server"] {
+            let _ = fs::remove_file(runtime_folder().join(format!("pinhole/{role}-{}.sock", self.child.id())));
+        }
         if thread::panicking() {
             self.seen.extend(self.lines.iter());
             let tail = self.seen.len().saturating_sub(60);
@@ -237,11 +252,18 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .env_remove("PINHOLE_PUBLIC_AUTH")
         .env_remove("PINHOLE_PROXY_AUTH")
         .env_remove("RUST_LOG")
+        .env_remove("RUNTIME_DIRECTORY")
+        .env("XDG_RUNTIME_DIR", runtime_folder())
         .env("RUST_BACKTRACE", "1");
     for name in ["http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"] {
         command.env_remove(name);
     }
     command
+}
+
+/// The folder under which processes have their control sockets.
+pub(crate) fn runtime_folder() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// Runs the binary to its end, without a terminal.

@@ -13,6 +13,8 @@ mod common;
 mod browser;
 /// The command line: exit codes, events, words, the terminal, and a forwarder that plays the host.
 mod cli;
+/// Processes that are looked at and steered over their control sockets.
+mod control;
 /// The death of a process, as programs at its connections see it.
 mod death;
 /// How connections end through every kind of forward, beside plain TCP, socat and `ssh -L`.

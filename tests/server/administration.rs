@@ -6,40 +6,21 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::common::connect;
+use crate::common::http::{Answer, ask};
 use crate::common::pinhole::{Pinhole, read_all, text};
 use crate::common::services::echo;
 use crate::lab::{Honest, Server, Transfer, check_echo, is_over};
 
-/// The status and the body of an answer.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-fn ask(address: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
-    let mut stream = connect(address);
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
-    let answer = String::from_utf8(read_all(&mut stream).0).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {answer:?}"));
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { status, head: head.to_owned(), body: body.to_owned() }
+fn asked(address: SocketAddr, method: &str, path: &str, host: &str) -> Answer {
+    ask(address, format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
 }
 
 fn get(address: SocketAddr, path: &str) -> Answer {
-    ask(address, "GET", path, &address.to_string())
+    asked(address, "GET", path, &address.to_string())
 }
 
-fn delete(address: SocketAddr, path: &str) -> Answer {
-    ask(address, "DELETE", path, &address.to_string())
-}
-
-fn list(address: SocketAddr) -> Value {
-    let answer = get(address, "/hosts");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.head.contains("Content-Type: application/json"), "{answer:?}");
-    serde_json::from_str(&answer.body).unwrap()
+fn delete(server: &Server, path: &str) -> u16 {
+    server.administer("DELETE", path).status
 }
 
 fn with_administration() -> Server {
@@ -52,25 +33,29 @@ fn health_and_counters_are_there_for_everybody() {
     let honest = Honest::at(&server);
     for address in [server.address(), server.admin()] {
         let health = get(address, "/healthz");
-        assert_eq!((health.status, health.body.trim()), (200, "ok"));
+        assert_eq!((health.status, health.text().trim()), (200, "ok"));
         let metrics = get(address, "/metrics");
         assert_eq!(metrics.status, 200);
-        assert!(metrics.head.contains("Content-Type: text/plain; version=0.0.4"), "{metrics:?}");
-        assert_eq!(ask(address, "POST", "/metrics", "localhost").status, 405);
-        let head = ask(address, "HEAD", "/healthz", "localhost");
-        assert_eq!((head.status, head.body.as_str()), (200, ""));
+        assert!(metrics.field("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+        assert_eq!(asked(address, "GET", "/readyz", "localhost").status, 200);
+        let mut stream = connect(address);
+        stream.write_all(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let head = String::from_utf8(read_all(&mut stream).0).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK") && head.ends_with("\r\n\r\n"), "{head}");
     }
+    assert_eq!(asked(server.address(), "POST", "/metrics", "localhost").status, 405);
+    assert_eq!(server.administer("POST", "/metrics").status, 405);
     // The list is for those at the other port.
-    assert_eq!(get(server.address(), "/hosts").status, 404);
-    assert_eq!(delete(server.address(), "/hosts/honest").status, 404);
-    assert_eq!(get(server.admin(), "/ws/honest").status, 404);
+    assert_eq!(get(server.address(), "/v1/status").status, 404);
+    assert_eq!(asked(server.address(), "DELETE", "/v1/hosts/honest", "localhost").status, 404);
+    assert_eq!(server.administer("GET", "/ws/honest").status, 404);
     honest.is_served();
     server.stop();
 }
 
 /// The value of a counter, by its name and labels.
 fn metric(address: SocketAddr, name: &str) -> u64 {
-    let page = get(address, "/metrics").body;
+    let page = get(address, "/metrics").text();
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
 }
@@ -117,12 +102,13 @@ fn hosts_clients_bytes_and_refusals_are_counted() {
 #[test]
 fn hosts_and_clients_are_listed() {
     let mut server = with_administration();
-    let admin = server.admin();
-    assert_eq!(list(admin), json!({"hosts": []}));
+    let status = server.shown("/v1/status");
+    assert_eq!((&status["role"], &status["hosts"], &status["unlisted"]), (&json!("server"), &json!([]), &json!(0)));
+    assert_eq!((&status["requests"], &status["links"]), (&Value::Null, &Value::Null), "{status}");
     let mut hosts = ["bbb", "aaa"].map(|id| server.host(id, echo(), &[]));
     let mut clients = [hosts[0].relayed(), hosts[0].relayed()];
     check_echo(clients[1].local, 100_000);
-    let list = list(admin);
+    let list = server.shown("/v1/status");
     let ids: Vec<&str> = list["hosts"].as_array().unwrap().iter().map(|host| host["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["aaa", "bbb"]);
     assert_eq!(list["hosts"][0]["clients"], json!([]));
@@ -151,15 +137,15 @@ fn a_host_can_be_ended_and_learns_why() {
     let mut host = server.host("myhost", echo(), &[]);
     let mut client = host.relayed();
     let stream = client.stream();
-    assert_eq!(delete(server.admin(), "/hosts/myhost").status, 200);
+    assert_eq!(delete(&server, "/v1/hosts/myhost"), 204);
     let ended = host.process.end();
     ended.expect(1, &[r#""code":"denied""#, "whoever runs the server ended the registration"]);
     assert!(!ended.stdout.contains("token"), "there was none: {ended:?}");
     let left = server.process.event("host-left");
     assert_eq!((text(&left, "id"), text(&left, "reason")), ("myhost".into(), "ended by the administration".into()));
     client.process.event("recovering");
-    assert_eq!(delete(server.admin(), "/hosts/myhost").status, 404, "it does not come back");
-    assert_eq!(delete(server.admin(), "/hosts/My%20Host").status, 404);
+    assert_eq!(delete(&server, "/v1/hosts/myhost"), 404, "it does not come back");
+    assert_eq!(delete(&server, "/v1/hosts/My%20Host"), 404);
     client.process.stop();
     assert!(is_over(stream));
 
@@ -180,9 +166,9 @@ fn a_client_can_be_ended_and_joins_again() {
     for path in
         ["/hosts/myhost/clients/9", "/hosts/myhost/clients/x", "/hosts/other/clients/1", "/hosts/myhost/clients"]
     {
-        assert_eq!(delete(server.admin(), path).status, 404, "{path}");
+        assert_eq!(delete(&server, &format!("/v1{path}")), 404, "{path}");
     }
-    assert_eq!(delete(server.admin(), "/hosts/myhost/clients/1").status, 200);
+    assert_eq!(delete(&server, "/v1/hosts/myhost/clients/1"), 204);
     let left = server.process.event("client-left");
     assert_eq!((&left["conversation"], text(&left, "reason")), (&json!(1), "ended by the administration".into()));
     // It is no more than a connection that was cut.
@@ -201,22 +187,38 @@ fn only_this_machine_under_its_own_name_may_administer() {
     let server = with_administration();
     let honest = Honest::at(&server);
     let admin = server.admin();
+    let with = |method: &str, path: &str, host: &str| {
+        let fields = server.authorization();
+        ask(admin, format!("{method} {path} HTTP/1.1\r\n{host}{fields}\r\n")).status
+    };
     for host in ["pages.example.org", "localhost.example.org", "127.0.0.1.example.org:80", ""] {
-        for (method, path) in [("DELETE", "/hosts/honest"), ("GET", "/hosts"), ("GET", "/"), ("DELETE", "/hosts/none")]
+        for (method, path) in [("DELETE", "/v1/hosts/honest"), ("GET", "/v1/status"), ("GET", "/"), ("GET", "/metrics")]
         {
-            let answer = ask(admin, method, path, host);
-            assert_eq!(answer.status, 403, "{method} {path} for {host:?} gave {answer:?}");
+            let status = with(method, path, &format!("Host: {host}\r\n"));
+            assert_eq!(status, 403, "{method} {path} for {host:?}");
         }
     }
-    let mut stream = connect(admin);
-    stream.write_all(b"DELETE /hosts/honest HTTP/1.0\r\n\r\n").unwrap();
-    let answer = String::from_utf8(read_all(&mut stream).0).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert_eq!(with("DELETE", "/v1/hosts/honest", ""), 403);
     for host in ["localhost", "127.0.0.1", "[::1]:9"] {
-        assert_eq!(ask(admin, "GET", "/hosts", host).status, 200, "{host}");
+        assert_eq!(with("GET", "/v1/status", &format!("Host: {host}\r\n")), 200, "{host}");
     }
     for method in ["POST", "PUT", "OPTIONS"] {
-        assert_eq!(ask(admin, method, "/hosts", "localhost").status, 405, "{method}");
+        assert_eq!(with(method, "/v1/status", "Host: localhost\r\n"), 405, "{method}");
+    }
+    honest.is_served();
+    server.stop();
+}
+
+#[test]
+fn without_the_token_nobody_administers() {
+    let server = with_administration();
+    let honest = Honest::at(&server);
+    for field in ["", "Authorization: Bearer 0123456789abcdef0123456789abcdef\r\n", "Authorization: Basic YTpi\r\n"] {
+        for line in ["GET /v1/status", "GET /v1/events", "GET /cluster", "GET /hosts", "DELETE /v1/hosts/honest"] {
+            let answer = ask(server.admin(), format!("{line} HTTP/1.1\r\nHost: localhost\r\n{field}\r\n"));
+            assert_eq!((answer.status, answer.field("www-authenticate")), (401, Some("Bearer")), "{line} {field}");
+            assert!(answer.text().starts_with(r#"{"error":""#), "{}", answer.text());
+        }
     }
     honest.is_served();
     server.stop();
@@ -239,7 +241,7 @@ fn what_everybody_reaches_is_warned_of() {
         ],
     );
     let warning = server.problem("warning", "admin-listen");
-    assert!(warning.contains("everybody who reaches"), "{warning}");
+    assert!(warning.contains("without TLS") && warning.contains("the token"), "{warning}");
     let warning = server.problem("warning", "proxy-listen");
     assert!(warning.contains("without TLS") && warning.contains("--tls-cert"), "{warning}");
     server.event("serving");
@@ -268,15 +270,17 @@ fn pages_of_other_sites_are_not_talked_to() {
             assert!(answer.ends_with(expected), "{path} {fields}: {answer}");
         }
     }
-    for (method, path) in [("GET", "/hosts"), ("DELETE", "/hosts/honest")] {
+    for (method, path) in [("GET", "/v1/status"), ("DELETE", "/v1/hosts/honest")] {
         for fields in [foreign, other, "Origin: null\r\n"] {
-            let answer = status(server.admin(), method, path, fields);
+            let fields = format!("{fields}{}", server.authorization());
+            let answer = status(server.admin(), method, path, &fields);
             assert!(answer.ends_with("403"), "{method} {path} {fields}: {answer}");
         }
     }
     honest.is_served();
     // A link on another page may lead to what everybody may see.
     assert!(status(server.address(), "GET", "/", other).ends_with("200"));
-    assert!(status(server.admin(), "GET", "/hosts", "Sec-Fetch-Site: none\r\n").ends_with("200"));
+    let fields = format!("Sec-Fetch-Site: none\r\n{}", server.authorization());
+    assert!(status(server.admin(), "GET", "/v1/status", &fields).ends_with("200"));
     server.stop();
 }

@@ -12,7 +12,6 @@ use pinhole::internals::tunnel::frame::{self, kind};
 use pinhole::internals::tunnel::{ConnectTarget, Generation, Hello, Role, Sequence, Trail};
 use tungstenite::{Error, Message};
 
-use super::in_process::get;
 use crate::common::pinhole::{Pinhole, command};
 use crate::common::system::{resident_kib, skipped};
 use crate::common::{ReservedPort, connect, wait_until};
@@ -162,9 +161,8 @@ fn a_server_that_never_reads_has_little_waiting_for_it() {
         meets(one.address(), "myhost", &mut host);
         thread::park_timeout(Duration::from_millis(200));
     }
-    let page = get(one.server.admin(), "localhost", "/cluster");
-    let waiting: serde_json::Value = serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let waiting = waiting["peers"][0]["waiting_bytes"].as_u64().unwrap_or_else(|| panic!("{page}"));
+    let page = one.server.shown("/cluster");
+    let waiting = page["peers"][0]["waiting_bytes"].as_u64().unwrap_or_else(|| panic!("{page}"));
     assert!(waiting < 1024 * 1024, "{waiting}");
     let held = resident_kib(one.server.process.pid()).saturating_sub(before);
     assert!(held < 128 * 1024, "{held} KiB");

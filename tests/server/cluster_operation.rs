@@ -21,8 +21,7 @@ const ADMINISTERED: [&str; 3] = ["--open", "--admin-listen", "127.0.0.1:0"];
 
 /// What the administration says of the cluster.
 fn overview(member: &Member) -> Value {
-    let answer = get(member.server.admin(), "localhost", "/cluster");
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|error| panic!("{answer}: {error}"))
+    member.server.shown("/cluster")
 }
 
 #[test]
@@ -209,5 +208,5 @@ fn the_administration_shows_links_and_dials_and_the_metrics_count_what_crosses_t
     wait_until("the loss is shown", || overview(&two)["dials"][0]["error"].is_string());
     assert_eq!(overview(&two)["peers"], Value::Array(Vec::new()));
     let alone = crate::lab::Server::start(&ADMINISTERED);
-    assert!(get(alone.admin(), "localhost", "/cluster").starts_with("HTTP/1.1 404"));
+    assert_eq!(alone.administer("GET", "/cluster").status, 404);
 }

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use serde_json::Value;
 
 use crate::common::bytes::{check_pattern, write_pattern};
+use crate::common::http::{Answer, ask};
 use crate::common::pinhole::{Ended, Pinhole, command, text};
 use crate::common::services::echo;
 use crate::common::{ReservedPort, connect, ping};
@@ -16,6 +17,8 @@ pub(crate) struct Server {
     pub(crate) process: Pinhole,
     /// What it said of itself when it started last.
     pub(crate) serving: Value,
+    /// The header field of those who may administer it.
+    authorization: String,
     port: ReservedPort,
     arguments: Vec<String>,
 }
@@ -37,13 +40,13 @@ impl Server {
         let listen = port.address.to_string();
         let arguments = [&["server", "--json", "--listen", &listen], more].concat();
         let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
-        let (process, serving) = run(&arguments);
-        Server { process, serving, port, arguments }
+        let (process, serving, authorization) = run(&arguments);
+        Server { process, serving, authorization, port, arguments }
     }
 
     /// Starts it again after it ended.
     pub(crate) fn start_again(&mut self) {
-        (self.process, self.serving) = run(&self.arguments);
+        (self.process, self.serving, self.authorization) = run(&self.arguments);
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -58,6 +61,26 @@ impl Server {
     /// The address of the administration.
     pub(crate) fn admin(&self) -> SocketAddr {
         text(&self.serving, "admin").parse().unwrap()
+    }
+
+    /// Asks the administration for something.
+    #[track_caller]
+    pub(crate) fn administer(&self, method: &str, path: &str) -> Answer {
+        let fields = &self.authorization;
+        ask(self.admin(), format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n"))
+    }
+
+    /// Returns what the administration says at a path.
+    #[track_caller]
+    pub(crate) fn shown(&self, path: &str) -> Value {
+        let answer = self.administer("GET", path);
+        assert_eq!((answer.status, answer.field("content-type")), (200, Some("application/json")), "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// The header field of those who may administer it.
+    pub(crate) fn authorization(&self) -> &str {
+        &self.authorization
     }
 
     /// Starts a host and waits until it is registered.
@@ -80,11 +103,13 @@ impl Server {
     }
 }
 
-fn run(arguments: &[String]) -> (Pinhole, Value) {
+fn run(arguments: &[String]) -> (Pinhole, Value, String) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut process = Pinhole::spawn("server", command(&arguments));
     let serving = process.event("serving");
-    (process, serving)
+    let administered = serving["admin"].is_string();
+    let authorization = if administered { process.administration().1 } else { String::new() };
+    (process, serving, authorization)
 }
 
 /// A host that was registered.

@@ -14,7 +14,10 @@ impl Client {
 
     /// Ends the session in order. A client is there for one session, so it ends as by Ctrl-C.
     pub(super) fn dismiss(&mut self, _session: SessionKey) {
-        self.stop();
+        // Asking twice is no reason to end without order.
+        if !self.is_stopping() {
+            self.leave(None);
+        }
     }
 
     pub(super) fn follow_order(&mut self, order: Order) -> Answer {

@@ -8,6 +8,7 @@ mod doors;
 mod orders;
 
 use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -87,6 +88,13 @@ impl Control {
             let token = config.token.clone().unwrap_or_else(AdminToken::generate);
             self.token = config.token.is_none().then(|| token.clone());
             self.add_door(turn, Door::port(address, token)?)?;
+            if !address.ip().to_canonical().is_loopback() {
+                let message = format!(
+                    "the token goes to {address} without TLS, and others on the network can read it: listen on 127.0.0.1, and \
+                     come there through ssh or pinhole"
+                );
+                turn.warn("admin-listen", message);
+            }
         }
         #[cfg(unix)]
         if let Some((door, name)) = doors::socket(turn, config) {
@@ -104,7 +112,7 @@ impl Control {
     }
 
     /// Returns the TCP address that is listened on.
-    pub(super) fn address(&self) -> Option<std::net::SocketAddr> {
+    pub(super) fn address(&self) -> Option<SocketAddr> {
         self.doors.iter().find_map(|(_, door)| door.listener.local_addr())
     }
 
@@ -112,7 +120,7 @@ impl Control {
     pub(super) fn announce(&mut self, turn: &mut Turn) {
         let Some(addr) = self.address() else { return };
         let token = self.token.take().map(|token| format!("#token={}", token.reveal())).unwrap_or_default();
-        turn.report(&Event::Administration { addr, url: format!("http://{addr}/{token}") });
+        turn.report(&Event::Administration { addr, url: format!("http://{}/{token}", nearest(addr)) });
     }
 
     /// Handles a notice. What is asked for comes from [`Control::poll_order`].
@@ -328,5 +336,14 @@ impl Control {
         }
         turn.deregister(&mut connection.stream);
         Some(connection)
+    }
+}
+
+/// Returns where somebody on this machine finds what listens at an address.
+fn nearest(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(addr) if addr.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        SocketAddr::V6(addr) if addr.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        addr => addr,
     }
 }

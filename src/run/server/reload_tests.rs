@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{ServerAccess, TlsFiles};
+use crate::config::{ControlConfig, ServerAccess, TlsFiles};
 use crate::signaling::url::SignalingUrl;
 
 fn server() -> ServerConfig {
@@ -29,6 +29,7 @@ fn every_setting_counts_at_once_or_is_named() {
     let other = "127.0.0.1:1".parse().unwrap();
     let mut listening = server();
     listening.gateway.as_mut().unwrap().listen.push(other);
+    let administered = ControlConfig { listen: Some(other), ..ControlConfig::new("a".parse().unwrap()) };
     let cases = [
         (with(|_| {}), "", ""),
         (ServerConfig { listen: other, ..server() }, "", "listen"),
@@ -43,7 +44,7 @@ fn every_setting_counts_at_once_or_is_named() {
         (with(|config| config.gateway.as_mut().unwrap().domain = "b.example".parse().unwrap()), "", "gateway-domain"),
         (listening, "", "gateway-listen"),
         (ServerConfig { proxy_listen: Some(other), ..server() }, "", "proxy-listen"),
-        (ServerConfig { admin_listen: Some(other), ..server() }, "", "admin-listen"),
+        (ServerConfig { control: Some(administered), ..server() }, "", "admin-listen"),
         (ServerConfig { cluster: None, ..server() }, "", "cluster-secret-file"),
         (with(|config| cluster(config).secret_file = "other".into()), "cluster-secret-file changed", ""),
         (with(|config| cluster(config).peers.clear()), "", "peer"),

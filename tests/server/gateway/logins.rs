@@ -55,6 +55,7 @@ impl Rig {
 #[test]
 fn guesses_have_to_wait_and_others_have_not() {
     let mut rig = Rig::start();
+    let (admin, authorization) = rig.server.process.administration();
     let mut attacker = rig.connect(ATTACKER);
     let start = Instant::now();
     for _ in 0..FREE + 5 {
@@ -67,9 +68,9 @@ fn guesses_have_to_wait_and_others_have_not() {
     let warning = rig.server.process.event("warning");
     assert_eq!(warning["code"], "wrong-logins", "{warning}");
     assert!(text(&warning, "message").contains("10 wrong logins for what myhost publishes, the last from 127.0.0.66"));
-    let admin = text(&rig.server.serving, "admin").parse().unwrap();
-    let hosts = ask(admin, get("localhost", "/hosts", "")).text();
-    assert!(hosts.contains(r#""wrong_logins":10"#), "{hosts}");
+    let status = ask(admin, get("localhost", "/v1/status", &authorization)).text();
+    assert!(status.contains(r#""wrong_logins":10"#), "{status}");
+    assert!(status.contains(r#""requests":{"open":"#) && status.contains(r#""by_status":{"401":10}"#), "{status}");
     let metrics = ask(admin, get("localhost", "/metrics", "")).text();
     assert!(metrics.contains("pinhole_refusals_total{reason=\"unauthorized\"} 10"), "{metrics}");
 
