@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
@@ -16,7 +16,7 @@ use crate::common::services::echo;
 use crate::common::{DEADLINE, ReservedPort, connect, wait_until};
 
 /// The binary with a terminal of its own, and what it has shown so far.
-struct Terminal {
+pub(super) struct Terminal {
     child: Child,
     keyboard: File,
     screen: Receiver<Vec<u8>>,
@@ -27,13 +27,16 @@ struct Terminal {
 
 impl Terminal {
     fn start(arguments: &[&str]) -> Terminal {
+        Terminal::spawn(command(arguments))
+    }
+
+    pub(super) fn spawn(mut command: Command) -> Terminal {
         let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).unwrap();
         let stdio = || Stdio::from(pty.slave.try_clone().unwrap());
-        let child =
-            command(arguments).env("TERM", "xterm").stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
-        // The command is gone, and with this no copy of the child's end stays here: reading ends with the child.
-        drop(pty.slave);
+        let child = command.env("TERM", "xterm").stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().unwrap();
+        // No copy of the child's end stays here: reading ends with the child.
+        drop((command, pty.slave));
         let keyboard = File::from(pty.master);
         let mut output = keyboard.try_clone().unwrap();
         let (sender, screen) = unbounded();
@@ -48,13 +51,13 @@ impl Terminal {
         Terminal { child, keyboard, screen, shown: String::new(), mark: 0 }
     }
 
-    fn type_in(&mut self, keys: &str) {
+    pub(super) fn type_in(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits until the words are shown, behind what was waited for before, and returns all up to them.
     #[track_caller]
-    fn wait_for(&mut self, words: &str) -> String {
+    pub(super) fn wait_for(&mut self, words: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(at) = self.shown[self.mark..].find(words) {
@@ -70,7 +73,7 @@ impl Terminal {
     }
 
     #[track_caller]
-    fn end(&mut self) -> Option<i32> {
+    pub(super) fn end(&mut self) -> Option<i32> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             match self.screen.recv_deadline(deadline) {
@@ -85,7 +88,7 @@ impl Terminal {
         self.child.try_wait().unwrap().is_some()
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         signal::kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 }
