@@ -6,6 +6,7 @@ mod cluster;
 mod endings;
 mod failover;
 mod forwarding;
+mod guessing;
 mod inviting;
 mod meeting;
 #[cfg(feature = "cli")]

@@ -77,10 +77,7 @@ fn a_saved_host_is_pinged_and_checked_by_its_name() {
     home.run(&["client", "--save", "nas", &url, "1", "-D", "2", "--no-stun"]).expect(0, &["nas is saved"]);
     home.run(&["ping", "nas", "-c", "1"]).expect(0, &["reply from 127.0.0.1 via "]);
     home.run(&["ping", "nas", "-c", "1", "--pin", "9"]).expect(1, &["the pin does not match"]);
-    let address = url.split('?').next().unwrap();
-    home.run(&["check", "nas"]).expect(0, &[address]);
-    home.run(&["check", "nas", "--json", "--no-stun"])
-        .expect(0, &[r#""event":"check-signaling""#, r#""event":"verdict""#]);
+    home.run(&["check", "nas", "--json", "--no-stun"]).expect(0, &[r#""event":"signaling""#, r#""event":"verdict""#]);
     home.run(&["check", "nas", "--pin", "9"]).expect(1, &["the pin does not match"]);
     host.stop();
 }
