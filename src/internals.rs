@@ -22,6 +22,9 @@ pub mod config {
         SharedService,
     };
 }
+pub mod control {
+    pub use crate::control::{Door, Order, Reader, Reading, Wanted, invitation, understand};
+}
 #[cfg(feature = "server")]
 pub mod gateway {
     pub use crate::gateway::{

@@ -9,7 +9,7 @@ use crate::config::AdminToken;
 use crate::http::Answer;
 
 /// Where requests come in.
-pub(crate) enum Door {
+pub enum Door {
     /// A unix socket: whoever can open it is the user, or root.
     Socket,
     /// A TCP port, which any user and any web page of this machine can reach.

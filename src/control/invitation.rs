@@ -33,7 +33,7 @@ struct Asked {
 ///
 /// # Errors
 /// What is wrong with it, as a sentence, which shows no pin.
-pub(crate) fn invitation(body: &[u8]) -> Result<(Invitation, Option<SignalingUrl>), String> {
+pub fn invitation(body: &[u8]) -> Result<(Invitation, Option<SignalingUrl>), String> {
     // serde's own words could show the pin.
     let asked: Asked = serde_json::from_slice(body)
         .map_err(|error| format!("the body is not the JSON of an invitation, at column {}", error.column()))?;

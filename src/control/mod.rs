@@ -7,9 +7,9 @@ mod order;
 mod page;
 mod reader;
 
-pub(crate) use self::guard::Door;
-pub(crate) use self::invitation::invitation;
-pub(crate) use self::order::{Order, Wanted, understand};
+pub use self::guard::Door;
+pub use self::invitation::invitation;
+pub use self::order::{Order, Wanted, understand};
 pub(crate) use self::page::page;
 pub use self::reader::{Reader, Reading, Request};
 

@@ -12,7 +12,7 @@ const INTERVALS: std::ops::RangeInclusive<u64> = 250..=60_000;
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Order {
+pub enum Order {
     /// What the process is doing.
     Status,
     /// What a session is doing.
@@ -40,7 +40,7 @@ pub(crate) enum Order {
 }
 
 /// What follows from a request.
-pub(crate) enum Wanted {
+pub enum Wanted {
     /// The side has to answer.
     Order(Order),
     /// This is the answer.
@@ -48,7 +48,7 @@ pub(crate) enum Wanted {
 }
 
 /// Finds out what a request wants that came in by a door, and whether it may.
-pub(crate) fn understand(door: &Door, request: &Request) -> Wanted {
+pub fn understand(door: &Door, request: &Request) -> Wanted {
     let found = || {
         door.admit(request)?;
         let found = route(request);

@@ -23,7 +23,7 @@ use crate::net::stream::Stream;
 use crate::net::system::{Event as MioEvent, Interest};
 use crate::run::pump::{Progress, Pump};
 use crate::status::event::{Event as StatusEvent, StreamEnd};
-use crate::tunnel::{AbortReason, Hop, Origin, StreamId, StreamKey};
+use crate::tunnel::{AbortReason, ConnectTarget, Hop, Origin, StreamId, StreamKey};
 
 pub(super) use asker::{Asker, answer, answer_and_end};
 pub(super) use opening::stream_hash;
@@ -39,6 +39,8 @@ pub(super) struct ConnectionEntry {
     pub(super) phase: Phase,
     /// The local program's address, or the target.
     pub(super) address: String,
+    /// What the peer was asked to dial, if a local program made it.
+    pub(super) asked: Option<ConnectTarget>,
     /// Its names in trails, if it was dialled.
     hops: Vec<Hop>,
     /// Which of the session's targets it leads to.
@@ -212,6 +214,7 @@ impl Connections {
             id,
             phase,
             address,
+            asked: None,
             hops: Vec::new(),
             round: None,
             prefix: Vec::new(),

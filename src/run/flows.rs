@@ -24,7 +24,7 @@ use crate::address::Target;
 use crate::config::DEFAULT_UDP_IDLE;
 use crate::net::system::UdpSocket;
 use crate::status::event::{Event as StatusEvent, StreamEnd};
-use crate::tunnel::{AbortReason, Hop, StreamId, StreamKey, Trail};
+use crate::tunnel::{AbortReason, ConnectTarget, Hop, StreamId, StreamKey, Trail};
 
 pub(super) use programs::UdpListener;
 
@@ -43,6 +43,8 @@ pub(super) struct FlowEntry {
     id: StreamId,
     our_end: FlowEnd,
     address: String,
+    /// What the peer was asked to dial, for a local program.
+    asked: Option<ConnectTarget>,
     /// The connections that led to a flow that is dialled.
     trail: Trail,
     /// The flow's own names in trails.
@@ -73,9 +75,9 @@ pub(super) struct Flows {
 }
 
 impl Flows {
-    /// Returns the program or the target of a flow.
-    pub(super) fn address(&self, flow: FlowKey) -> Option<String> {
-        self.table.get(flow).map(|entry| entry.address.clone())
+    /// Returns the program or the target of a flow, and what the peer was asked to dial for a program.
+    pub(super) fn ends(&self, flow: FlowKey) -> Option<(&str, Option<&ConnectTarget>)> {
+        self.table.get(flow).map(|entry| (entry.address.as_str(), entry.asked.as_ref()))
     }
 
     /// Creates a table without flows.
@@ -219,8 +221,9 @@ impl Flows {
     ) -> Option<FlowKey> {
         let id = shared.sessions[session].session.mux().stream(key)?.id();
         let (trail, hops, used_at) = (Trail::default(), Vec::new(), shared.turn.now);
-        let flow =
-            self.table.insert(FlowEntry { session, key, id, our_end, address, trail, hops, round: None, used_at });
+        let (asked, round) = (None, None);
+        let entry = FlowEntry { session, key, id, our_end, address, asked, trail, hops, round, used_at };
+        let flow = self.table.insert(entry);
         shared.sessions[session].flows.insert(key, flow);
         shared.turn.set(self.idle, Due::FlowIdle(flow));
         Some(flow)

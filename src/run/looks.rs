@@ -93,8 +93,8 @@ impl Looks {
         (is_due, if is_due { None } else { self.plan() })
     }
 
-    /// Shows what the run is doing to the observers for whom it is time. Returns who else is to be shown it, and when to
-    /// look again.
+    /// Shows what the run is doing to the observers for whom it is time. Returns who else is to be shown it, and when
+    /// to look again.
     pub(super) fn show(&mut self, now: Instant, snapshot: &Snapshot) -> (Vec<WatcherId>, Option<Instant>) {
         let moves = snapshot.sessions.iter().any(|session| session.sent_per_s + session.received_per_s > 0);
         let mut others = Vec::new();

@@ -1,7 +1,8 @@
 //! The run of a side of any kind.
 
+mod orders;
+
 use super::RunError;
-use super::control;
 use super::core::Core;
 use super::keys::SessionKey;
 use super::notice::Notice;
@@ -57,8 +58,8 @@ pub(super) trait Side {
             for _ in 0..self.core().turn.notices.len() {
                 let Some(notice) = self.core().turn.notices.pop_front() else { break };
                 match notice {
-                    Notice::Look => control::look(self),
-                    Notice::Control(notice) => control::handle(self, notice),
+                    Notice::Look => orders::look(self),
+                    Notice::Control(notice) => orders::handle(self, notice),
                     notice => self.handle(notice)?,
                 }
             }

@@ -170,7 +170,8 @@ impl Turn {
         }
     }
 
-    /// Shows what the run is doing to those who watch it. Returns who of them follows events and is to be shown it, too.
+    /// Shows what the run is doing to those who watch it. Returns who of them follows events and is to be shown it,
+    /// too.
     pub(super) fn show(&mut self, snapshot: &Snapshot) -> Vec<WatcherId> {
         let (others, again) = self.looks.show(self.now, snapshot);
         if let Some(at) = again {

@@ -101,8 +101,8 @@ pub(super) fn time<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> R
 }
 
 /// Something that a person, or a program that started pinhole, wants to know. An event never contains a key; only
-/// [`Event::Listening`], [`Event::Registered`], [`Event::PinReplaced`] and [`Event::Invitation`] contain a pin, and only
-/// [`Event::Administration`] a token.
+/// [`Event::Listening`], [`Event::Registered`], [`Event::PinReplaced`] and [`Event::Invitation`] contain a pin, and
+/// only [`Event::Administration`] a token.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -275,10 +275,10 @@ mod tests {
     proptest! {
         #[test]
         fn a_parser_reads_the_same_text(service in any::<String>()) {
-            let line = written(&Event::PinReplaced { pin: service.clone(), public_url: None });
+            let line = written(&Event::ServerLost { message: service.clone() });
             prop_assert!(!line.trim_end_matches('\n').contains(is_unprintable));
             let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-            prop_assert_eq!(value["pin"].as_str(), Some(service.as_str()));
+            prop_assert_eq!(value["message"].as_str(), Some(service.as_str()));
         }
     }
 }

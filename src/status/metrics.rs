@@ -228,7 +228,8 @@ impl Metrics {
 }
 
 impl Histogram {
-    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread evenly.
+    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread
+    /// evenly.
     fn quantile(&self, part: f64) -> Option<f64> {
         if self.count == 0 {
             return None;

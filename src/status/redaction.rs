@@ -69,13 +69,13 @@ mod tests {
             ),
             (
                 Event::Registered {
-                    id: "a".parse().unwrap(),
-                    url: "wss://b.test/ws/a?pin=secret".to_owned(),
+                    id: "myhost".parse().unwrap(),
+                    url: "wss://b.test/ws/myhost?pin=secret".to_owned(),
                     pin: pin(),
                     web: None,
                     others: Vec::new(),
                 },
-                r#"{"event":"registered","id":"a","url":"wss://b.test/ws/a"}"#,
+                r#"{"event":"registered","id":"myhost","url":"wss://b.test/ws/myhost"}"#,
             ),
             (
                 Event::PinReplaced { pin: pin(), public_url: Some("wss://a.test/ws?pin=secret".to_owned()) },

@@ -64,13 +64,13 @@ fn shown(command: &Command) -> String {
 /// A value for each key.
 #[rustfmt::skip]
 const SAMPLES: &[(&str, &str)] = &[
-    ("admin-listen", "9000"), ("advertise", r#""ws://10.0.0.1:7000""#), ("directory", r#""redis://10.0.0.5""#),
+    ("admin-listen", "9000"), ("admin-token-file", r#""admin.token""#), ("advertise", r#""ws://10.0.0.1:7000""#), ("directory", r#""redis://10.0.0.5""#),
     ("directory-file", r#""directory""#), ("allow", r#"["10.0.0.0/8:80"]"#), ("allow-reverse", "[8000]"), ("ask", "true"),
     ("ca", r#""ca.pem""#), ("cluster-secret-file", r#""secret""#), ("dial", r#"["5432:db.local:5432"]"#), ("gateway-domain", r#""p.example.org""#),
     ("gateway-listen", r#"[":80"]"#), ("grace", "30"), ("header", r#"["A: b"]"#), ("id", r#""my-host""#),
     ("json", "true"), ("listen", "5000"), ("locals", r#"["web=8080", 22]"#), ("log-format", r#""json""#),
     ("max-clients", "7"), ("max-hosts", "7"), ("max-sessions", "7"), ("max-streams", "7"), ("memory", r#""64MiB""#),
-    ("no-relay", "true"), ("no-stun", "true"), ("once", "true"), ("open", "true"), ("p2p-timeout", "5"),
+    ("name", r#""web""#), ("no-control", "true"), ("no-relay", "true"), ("no-stun", "true"), ("once", "true"), ("open", "true"), ("p2p-timeout", "5"),
     ("peer", r#"["ws://10.0.0.2:7000"]"#), ("peer-listen", "7000"),
     ("pin", r#""1""#), ("pin-file", r#""pin""#), ("pipe", r#""ssh""#), ("proxy", "[1080]"), ("proxy-auth", r#""a:b""#),
     ("proxy-auth-file", r#""login""#), ("proxy-listen", "3128"), ("proxy-protocol", r#"["v2"]"#),

@@ -88,7 +88,7 @@ const SERVER: &[&[&str]] = &[
     &["--trusted-proxy=10.0.0.0/8", "--trusted-proxy=::1"],
     &["--log-format=json"],
     &["--gateway-domain=p.example.org", "--gateway-listen=:80"],
-    &["--admin-listen", "9"],
+    &["--admin-listen", "9", "--name=a", "--no-control"],
     &["--cluster-secret-file=/s", "--peer=ws://10.0.0.2:7000", "--peer-listen=:7000"],
     &[
         "--cluster-secret-file=/s",

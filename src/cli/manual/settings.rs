@@ -14,6 +14,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("directory-file", "\"directory.url\""),
     ("gateway-listen", "[\":80\"]"),
     ("peer", "[\"ws://10.0.0.2:7000\"]"),
+    ("admin-listen", "7070"),
+    ("admin-token-file", "\"admin.token\""),
     ("pin-file", "\"nas.pin\""),
     ("proxy-auth-file", "\"proxy.login\""),
     ("public-auth-file", "\"visitors.login\""),

@@ -73,7 +73,9 @@ impl Connections {
         let entry = &mut shared.sessions[session];
         let key = entry.session.mux().open_from(stream_hash(&entry.salt, &flow), target, &trail)?;
         shared.sessions.touch(session);
-        self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)
+        let connection = self.insert(shared, session, key, name).ok_or(OpenError::GoingAway)?;
+        self.table[connection].asked = Some(target.clone());
+        Ok(connection)
     }
 
     /// Lets a waiting program proceed, after the other side has dialled.

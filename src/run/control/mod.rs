@@ -1,11 +1,11 @@
 //! The control interface of a loop: where requests come in, and what goes out.
 //!
-//! What a request asks for is an [`Order`], and the side answers it (`orders`). A control client costs the loop a
-//! bounded amount of work and memory, and one that does not read is cut off: nothing here waits.
+//! What a request asks for is an [`Order`], and the side answers it (`run/side/orders.rs`). A control client costs the
+//! loop a bounded amount of work and memory, and one that does not read is cut off: nothing here waits.
 
+mod answers;
 mod connection;
 mod doors;
-mod orders;
 
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use log::debug;
 
+pub(super) use self::answers::{counts, done, encoded, json, text};
 use self::connection::{Connection, State};
 use self::doors::{Door, name_of};
-pub(super) use self::orders::{counts, done, encoded, handle, json, look, text};
 use super::RunError;
 use super::deadlines::Due;
 use super::looks::WatcherId;
@@ -53,7 +53,7 @@ pub(super) struct About {
 
 /// The control interface of a loop.
 pub(super) struct Control {
-    about: About,
+    pub(super) about: About,
     doors: Table<Door>,
     connections: Table<Connection>,
     /// What was asked for and is not answered.

@@ -204,6 +204,7 @@ impl Flows {
         let name = program.to_string();
         let flow =
             self.insert_flow(shared, session, key, FlowEnd::Program { listener, program: program.clone() }, name)?;
+        self.table[flow].asked = Some(target.clone());
         self.listeners.get_mut(listener)?.flows.insert(program, flow);
         self.report_opened(shared, flow);
         Some(flow)

@@ -38,6 +38,7 @@ fn both_sides_show_what_they_are_doing() {
         assert_eq!((&session["session"], &session["unlisted"]), (&id.as_str().into(), &0.into()), "{session}");
         let stream = &session["list"][0];
         assert!(stream["stream"].is_u64() && !text(stream, "address").is_empty(), "{session}");
+        assert_eq!(stream["target"], at_host["services"][0]["name"], "{session}");
         assert_eq!(stream[sent], 4, "{session}");
         assert_eq!(socket.ask("GET", "/v1/sessions/nobody", "").status, 404);
         assert_eq!(socket.ask("GET", "/healthz", "").text(), "ok\n");

@@ -5,22 +5,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{About, ControlKey};
+use super::Side;
 use crate::control::{Order, refusal};
 use crate::http::Answer;
+use crate::run::control::{About, ControlKey, done, encoded, json};
 use crate::run::keys::SessionKey;
 use crate::run::notice::ControlNotice;
-use crate::run::side::Side;
-use crate::status::json;
 use crate::status::metrics::CONTENT_TYPE;
 use crate::status::overview::{Overview, SessionDetails};
-use crate::status::snapshot::{self as status, Snapshot};
+use crate::status::snapshot::Snapshot;
 
 /// Maximum number of streams of a session that are listed.
 const MAX_STREAMS: usize = 200;
 
 /// Handles a notice, and answers the requests that are complete by it.
-pub(in crate::run) fn handle<S: Side + ?Sized>(side: &mut S, notice: ControlNotice) {
+pub(super) fn handle<S: Side + ?Sized>(side: &mut S, notice: ControlNotice) {
     let core = side.core();
     core.control.handle(&mut core.turn, notice);
     while let Some((key, order)) = side.core().control.poll_order() {
@@ -36,7 +35,7 @@ pub(in crate::run) fn handle<S: Side + ?Sized>(side: &mut S, notice: ControlNoti
 }
 
 /// Shows what the run is doing to those for whom it is time.
-pub(in crate::run) fn look<S: Side + ?Sized>(side: &mut S) {
+pub(super) fn look<S: Side + ?Sized>(side: &mut S) {
     let snapshot = side.snapshot();
     let due = side.core().turn.show(&snapshot);
     if !due.is_empty() {
@@ -115,43 +114,6 @@ fn overview<S: Side + ?Sized>(side: &mut S, snapshot: &Snapshot, event: Option<&
     })
 }
 
-/// Returns a value as JSON on a line.
-pub(in crate::run) fn encoded(value: &impl serde::Serialize) -> Bytes {
-    // Nothing here fails to be JSON; an empty line says as little as can be.
-    json::line(value).unwrap_or_else(|_| vec![b'\n']).into()
-}
-
-/// Returns an answer for programs.
-pub(in crate::run) fn json(status: u16, line: Bytes) -> Answer {
-    Answer::content(status, "application/json", String::from_utf8_lossy(&line).into_owned())
-}
-
-/// Says that what was asked for is done.
-pub(in crate::run) fn done() -> Answer {
-    Answer::content(204, "", String::new())
-}
-
 fn no_session() -> Answer {
     refusal(404, "there is no session of that id")
-}
-
-/// Returns an answer of one sentence.
-pub(in crate::run) fn text(sentence: &str) -> Answer {
-    Answer::text(200, sentence)
-}
-
-/// Returns what is counted of a host or a client.
-pub(in crate::run) fn counts(snapshot: &Snapshot) -> String {
-    let role = match snapshot.role {
-        status::Side::Host => "host",
-        status::Side::Client => "client",
-        status::Side::Server => "server",
-    };
-    format!(
-        "# HELP pinhole_build_info What runs.\n# TYPE pinhole_build_info gauge\n\
-         pinhole_build_info{{version=\"{}\",role=\"{role}\"}} 1\n\
-         # HELP pinhole_sessions Sessions at present.\n# TYPE pinhole_sessions gauge\npinhole_sessions {}\n",
-        env!("CARGO_PKG_VERSION"),
-        snapshot.sessions.len(),
-    )
 }
