@@ -142,7 +142,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["invite", "--max-sessions", "0"], "--max-sessions '0': that many sessions are not possible; give a number"),
     (&["invite", "--label", ""], "--label '': an invitation is called by 1 to 64 characters, and none of them a control"),
     (&["invite", "--public-url", "ftp://a"], "--public-url: the URL must begin with wss:// or ws://; a right URL looks"),
-    (&["uninvite", "a/b"], "ID 'a/b': an invitation's id"),
+    (&["uninvite", "a/b"], "ID 'a/b': the id of an invitation has 1 to 16 of a to z, 0 to 9 and hyphen; give a short"),
     (&["ping", "ftp://a"], "URL: the URL must begin with wss:// or ws://; a right URL looks like wss://abc123-5000"),
     (&["ping", "ws://a", "--count", "0"], "--count '0': it is not between 1 and 1000000; give a whole number"),
     (&["ping", "ws://a", "--interval", "0"], "--interval '0': it is not between 0.1 and 3600; give seconds, for"),

@@ -59,14 +59,17 @@ impl Issued<'_> {
 /// Says when something ends, by the clock and from now.
 fn ending(end: SystemTime, now: SystemTime) -> String {
     match end.duration_since(now) {
-        // What is asked for in whole hours is answered a moment later.
         Ok(left) => format!("in {}, at {}", text::duration(rounded(left)), rfc3339(end)),
         Err(_) => format!("at {}, which is over", rfc3339(end)),
     }
 }
 
+/// Rounds to what is worth telling: who asks for two hours has a second less when that is told.
 fn rounded(left: Duration) -> Duration {
-    Duration::from_secs(left.as_secs() + u64::from(left.subsec_millis() >= 500))
+    match left.as_secs() {
+        seconds @ ..60 => Duration::from_secs(seconds + 1),
+        seconds => Duration::from_secs((seconds + 30) / 60 * 60),
+    }
 }
 
 #[cfg(test)]
@@ -75,7 +78,7 @@ mod tests {
 
     fn issued<'a>(url: &'a str, signaling: Option<&str>) -> Issued<'a> {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_867_200);
-        let expires = Some(now + Duration::from_millis(7_199_900));
+        let expires = Some(now + Duration::from_millis(7_198_200));
         let signaling = signaling.map(|addr| addr.parse().unwrap());
         Issued { url, signaling, expires, now, uninvite: "pinhole uninvite k3" }
     }
@@ -85,7 +88,7 @@ mod tests {
         let expected = "\
 Pass this on; whoever has it runs:
   pinhole client 'wss://p.example.org/ws/nas?invite=k3&pin=abc'
-It ends in 2 h, at 2026-11-28T13:59:59Z.
+It ends in 2 h, at 2026-11-28T13:59:58Z.
 To take it back: pinhole uninvite k3";
         let invitation = issued("wss://p.example.org/ws/nas?invite=k3&pin=abc", None);
         assert_eq!(invitation.text(&Style::plain()), expected);

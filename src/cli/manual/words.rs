@@ -91,6 +91,7 @@ pub(super) fn of(command: &str) -> &'static Words {
         "run" => &RUN,
         "verify" => &VERIFY,
         "check" => &CHECK,
+        "ping" => &PING,
         "install" | "uninstall" => &INSTALL,
         "hosts" => &HOSTS,
         "status" => &STATUS,
@@ -131,6 +132,22 @@ const STATUS: Words = Words {
     files: &[SOCKETS],
     signals: &[("SIGINT, SIGTERM", "Watching ends, with exit status 0.")],
     is_run: false,
+    has_settings: false,
+};
+
+const PING: Words = Words {
+    description: &[
+        "It connects as a client with the pin, forwards nothing, and has the host answer once a second. Each answer is a line \
+         with its path and its time. To the host it is a visit, as pinhole-check(1) is, and no client.",
+    ],
+    exit_status: &[
+        ("0", "The host answered; with --until-direct, directly."),
+        ("1", "It did not, or there was no session; the last line on stderr says why."),
+        ("2", "Wrong usage: nothing was run."),
+    ],
+    files: &[PIN_FILE, CA_FILE, HOSTS_FILE],
+    signals: &[("SIGINT, SIGTERM", "It ends in order, with its summary.")],
+    is_run: true,
     has_settings: false,
 };
 

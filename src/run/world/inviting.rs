@@ -15,16 +15,16 @@ use crate::status::event::{Event, StreamEnd};
 
 const SERVICE: &str = "127.0.0.1:80";
 const OTHER: &str = "127.0.0.1:81";
-const OFFICE: &str = "10.0.0.1";
+pub(super) const OFFICE: &str = "10.0.0.1";
 const LOCAL: &str = "127.0.0.1:9000";
 const GUEST_PIN: &str = "0123456789abcdef";
 
-fn seconds(count: u64) -> Duration {
+pub(super) fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
 /// An invitation `k3` for the service 80.
-fn guests() -> Invitation {
+pub(super) fn guests() -> Invitation {
     Invitation {
         id: Some("k3".parse().unwrap()),
         pin: Pin::new(GUEST_PIN),
@@ -34,7 +34,7 @@ fn guests() -> Invitation {
 }
 
 /// A client with the pin of the invitation.
-fn guest() -> ClientConfig {
+pub(super) fn guest() -> ClientConfig {
     guest_with(GUEST_PIN)
 }
 
@@ -45,14 +45,14 @@ fn guest_with(pin: &str) -> ClientConfig {
 }
 
 /// A client with the host's own pin, which has the service 80, too.
-fn own() -> ClientConfig {
+pub(super) fn own() -> ClientConfig {
     let bind = Some(ServiceBind::Address(LOCAL.parse().unwrap()));
     let forwards = vec![LocalForward::Service { name: "80".to_owned(), bind }];
     ClientConfig { forwards, ..client_of(OFFICE) }
 }
 
 /// A host that shares 80 and 81, and dials whatever clients with its own pin name.
-fn sharing(invitations: Vec<Invitation>) -> HostConfig {
+pub(super) fn sharing(invitations: Vec<Invitation>) -> HostConfig {
     let mut host = host_of(SERVICE);
     host.services.push(SharedService::of(OTHER.parse().unwrap()));
     host.allow = AccessList::parse(["0.0.0.0/0:*", "udp:0.0.0.0/0:*"]).unwrap();
@@ -60,15 +60,15 @@ fn sharing(invitations: Vec<Invitation>) -> HostConfig {
     HostConfig { invitations, ..host }
 }
 
-struct Party {
-    world: World,
-    office: Machine,
-    home: Machine,
-    host: Side,
+pub(super) struct Party {
+    pub(super) world: World,
+    pub(super) office: Machine,
+    pub(super) home: Machine,
+    pub(super) host: Side,
 }
 
 impl Party {
-    fn new(host: HostConfig) -> Party {
+    pub(super) fn new(host: HostConfig) -> Party {
         let mut world = World::new();
         let (office, home) = (world.machine(&[OFFICE]), world.machine(&["10.0.0.2"]));
         world.echo(office, SERVICE);
@@ -88,7 +88,7 @@ impl Party {
     }
 
     /// Has a further client try on a machine of its own, until it has a session or ends. Returns the code of its error.
-    fn attempt(&mut self, config: ClientConfig) -> Option<String> {
+    pub(super) fn attempt(&mut self, config: ClientConfig) -> Option<String> {
         let hall = self.world.machine(&["10.0.0.3"]);
         let client = self.world.client(hall, config);
         self.world.until("an outcome", |world| world.said(client, is_forwarding) || world.end(client).is_some());
@@ -98,7 +98,7 @@ impl Party {
         code
     }
 
-    fn code(&self, client: Side) -> Option<String> {
+    pub(super) fn code(&self, client: Side) -> Option<String> {
         let error = self.world.end(client)?.as_ref().err()?;
         Some(error.code().to_owned())
     }
@@ -110,7 +110,7 @@ impl Party {
         });
     }
 
-    fn says(&self, fits: impl Fn(&Event) -> bool) -> bool {
+    pub(super) fn says(&self, fits: impl Fn(&Event) -> bool) -> bool {
         self.world.said(self.host, fits)
     }
 }

@@ -7,6 +7,7 @@ mod counting;
 mod endings;
 mod failover;
 mod forwarding;
+mod guessing;
 mod inviting;
 mod meeting;
 #[cfg(feature = "cli")]

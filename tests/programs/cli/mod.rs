@@ -12,12 +12,14 @@ mod install;
 mod invitations;
 mod names;
 mod openwrt;
+mod ping;
 mod played_host;
 mod processor;
 mod proxies;
 mod recovery;
 mod reload;
 mod runfile;
+mod running;
 #[cfg(target_os = "linux")]
 mod service_manager;
 mod sessions;

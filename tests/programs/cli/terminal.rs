@@ -39,7 +39,12 @@ pub(crate) enum Outputs {
 impl Terminal {
     /// Starts the binary on a terminal of 120 columns and 40 rows.
     pub(crate) fn start(arguments: &[&str]) -> Terminal {
-        Terminal::of(command(arguments), (120, 40), Outputs::Both)
+        Terminal::spawn(command(arguments))
+    }
+
+    /// Starts a command on a terminal of 120 columns and 40 rows.
+    pub(crate) fn spawn(command: Command) -> Terminal {
+        Terminal::of(command, (120, 40), Outputs::Both)
     }
 
     pub(crate) fn of(mut command: Command, (columns, rows): (u16, u16), outputs: Outputs) -> Terminal {
