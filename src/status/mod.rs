@@ -5,6 +5,8 @@ pub mod board;
 #[cfg(feature = "cli")]
 mod bottom;
 pub mod check;
+#[cfg(feature = "cli")]
+mod clipboard;
 mod date;
 pub mod event;
 mod guests;
@@ -16,7 +18,7 @@ mod paint;
 #[cfg(feature = "cli")]
 pub mod printer;
 #[cfg(feature = "cli")]
-mod qr;
+pub mod qr;
 pub mod refusal;
 pub mod report;
 mod serving;

@@ -29,6 +29,12 @@ pub(super) fn lines(text: &str, paint: &Paint) -> Option<Vec<String>> {
     Some(rows.map(line).collect())
 }
 
+/// Returns how many columns and rows the code of a text has, if there is one.
+pub fn size(text: &str) -> Option<(usize, usize)> {
+    let lines = lines(text, &Paint(false))?;
+    Some((lines.first()?.chars().count(), lines.len()))
+}
+
 /// Draws the dark ones of two cells, one above the other.
 fn dark(cells: (bool, bool)) -> char {
     match cells {
