@@ -19,6 +19,13 @@ pub(super) fn terminal() -> Option<Terminal> {
     is_able.then(|| Terminal { size: Box::new(size), colour: colours_wanted() })
 }
 
+/// Returns columns and rows of a terminal that can do more than print lines.
+pub(super) fn screen() -> Option<(usize, usize)> {
+    let is_able = [io::stdout().is_terminal(), io::stderr().is_terminal(), is_terminal_able()] == [true; 3];
+    let (rows, columns) = is_able.then(|| Term::stderr().size_checked()).flatten()?;
+    Some((columns.into(), rows.into()))
+}
+
 /// Returns the size of the terminal, if it belongs to this process at present.
 fn size() -> Option<Size> {
     let size = || Term::stderr().size_checked();

@@ -19,12 +19,13 @@ use super::output::Output;
 use super::question::{Ask, NoAnswer};
 #[cfg(unix)]
 use super::running::Task;
+use super::saving::SavedName;
 use super::secrets::PIN;
 #[cfg(feature = "server")]
 use super::server;
 #[cfg(unix)]
 use super::unit::UninstallArguments;
-use super::wizard::{self, Answers};
+use super::wizard::{self, Answers, Around, Machine};
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};
@@ -125,6 +126,8 @@ pub struct Surroundings<'a> {
     pub folder: Option<PathBuf>,
     /// The folder of the person's settings.
     pub config: Option<PathBuf>,
+    /// The machine that questions are asked on.
+    pub machine: Machine,
     /// The role that runs already, for a file that is read again.
     pub role: Option<&'static str>,
     /// Where the process may be looked at.
@@ -181,7 +184,7 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
     let Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, config, control, .. } = surroundings;
     let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
     let plain = arguments.plain;
-    let output = |json| Output { json, verbosity, plain, qr: false };
+    let output = |json| Output { json, verbosity, plain, ..Output::default() };
     match arguments.command {
         #[cfg(unix)]
         Some(Action::Uninstall(uninstall)) => Ok(Command::Uninstall(uninstall).into()),
@@ -242,39 +245,39 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
             Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())
         }
         Some(Action::Man(manual)) => Ok(Command::Document(Document::Manual(manual.folder), output(false)).into()),
-        // Files and units are no commands by themselves: what they say is joined in their place.
-        None | Some(Action::Run(_) | Action::Verify(_) | Action::Ping(_)) => {
-            ask_for_all(ask, (pin, control), &proxies, output(false))
-        }
+        // Questions, files and units are no commands by themselves: what they say is joined in their place.
+        None | Some(Action::Run(_) | Action::Verify(_) | Action::Ping(_)) => Err(UsageError::NoCommand.into()),
         #[cfg(unix)]
-        Some(Action::Install(_)) => ask_for_all(ask, (pin, control), &proxies, output(false)),
+        Some(Action::Install(_)) => Err(UsageError::NoCommand.into()),
     }
 }
 
-/// Asks for everything.
-fn ask_for_all<'a>(
-    ask: Option<&'a mut Ask<'a>>,
-    (pin, surroundings): (Option<OsString>, ControlSurroundings),
-    proxies: &ProxyVariables,
+/// Asks for everything. Returns the name of a saved host, if that is the answer.
+pub(super) fn ask_for_all(
+    surroundings: &mut Surroundings<'_>,
     output: Output,
-) -> Result<Parsed, Refusal> {
-    let ask = ask.ok_or(UsageError::NoCommand)?;
-    let pin = PIN.pick(None, None, pin, &mut Vec::new())?;
-    let answers = wizard::questions(ask, pin)?;
+) -> Result<Result<Parsed, SavedName>, Refusal> {
+    let ask = surroundings.ask.as_mut().ok_or(UsageError::NoCommand)?;
+    let pin = PIN.pick(None, None, surroundings.pin.clone(), &mut Vec::new())?;
+    let machine = Machine { screen: surroundings.machine.screen.filter(|_| !output.plain), ..surroundings.machine };
+    let around = Around { pin, machine, saved: hosts::saved(surroundings.config.as_deref()) };
+    let answers = wizard::questions(*ask, around)?;
     let equivalent = Some(answers.command());
-    let control = |role| control::settings(ControlArguments::default(), role, surroundings, &mut Vec::new());
+    let around = std::mem::take(&mut surroundings.control);
+    let control = |role| control::settings(ControlArguments::default(), role, around, &mut Vec::new());
     let command = match answers {
-        Answers::Host(mut config) => {
+        Answers::Host(mut config, extras) => {
             config.control = control("host")?;
-            Command::Host(config, output)
+            Command::Host(config, Output { qr: extras.qr, copy: extras.copy, ..output })
         }
         Answers::Client(mut config) => {
-            config.proxy = choices::proxy(&config.url, proxies)?;
+            config.proxy = choices::proxy(&config.url, &surroundings.proxies)?;
             config.control = control("client")?;
             Command::Client(config, None, output)
         }
+        Answers::Saved(name) => return Ok(Err(name)),
     };
-    Ok(Parsed { equivalent, ..command.into() })
+    Ok(Ok(Parsed { equivalent, ..command.into() }))
 }
 
 #[cfg(test)]

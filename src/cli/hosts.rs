@@ -7,8 +7,8 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use super::failure::UsageError;
-use super::file::{self, Document, Keys, SavedHosts, Setting};
-use super::parse;
+use super::file::{self, Document, Keys, SavedHost, SavedHosts, Setting};
+use super::parse::{self, HostUrl};
 use super::private_file;
 use super::saving::{HostsArguments, SavedName};
 use crate::status::text::{MAX_MESSAGE, sanitize};
@@ -111,6 +111,22 @@ pub(super) fn named(matches: &ArgMatches, config: Option<&Path>) -> Result<Optio
     }
 }
 
+/// Returns the names of the saved hosts and where they are, to choose from. A file that cannot be read has none.
+pub(super) fn saved(config: Option<&Path>) -> Vec<(SavedName, String)> {
+    let Ok(saved) = read(config) else { return Vec::new() };
+    let hosts = saved.iter().filter_map(|host| {
+        let url = url(host).map_or_else(String::new, |(url, _)| sanitize(&url.to_string(), MAX_MESSAGE));
+        Some((SavedName::parse(&host.name)?, url))
+    });
+    hosts.collect()
+}
+
+/// Returns the URL of a saved host.
+fn url(host: &SavedHost) -> Option<HostUrl> {
+    let mut values = host.settings.iter().filter(|setting| setting.key == "url").flat_map(|url| url.values());
+    parse::host_url(values.next()?.text.to_str()?).ok()
+}
+
 fn read(config: Option<&Path>) -> Result<SavedHosts, UsageError> {
     let missing = || UsageError::File("HOME names no folder, and saved hosts are below it; set HOME".to_owned());
     let path = config.ok_or_else(missing)?.join("pinhole/hosts.toml");
@@ -122,8 +138,7 @@ fn list(saved: &SavedHosts, is_json: bool) -> String {
     let rows: Vec<(&str, Option<String>, bool)> = saved
         .iter()
         .map(|host| {
-            let mut values = host.settings.iter().filter(|setting| setting.key == "url").flat_map(|url| url.values());
-            let url = values.next().and_then(|value| parse::host_url(value.text.to_str()?).ok());
+            let url = url(host);
             let has_pin = host.settings.iter().any(|setting| setting.key == "pin" || setting.key == "pin-file")
                 || url.as_ref().is_some_and(|(_, pin)| pin.is_some());
             (host.name.as_str(), url.map(|(url, _)| url.to_string()), has_pin)

@@ -9,12 +9,13 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use super::args::{Action, Arguments};
 use super::check::CheckArguments;
 use super::client::ClientArguments;
-use super::command::{Command, Parsed, Refusal, Surroundings, command};
+use super::command::{Command, Parsed, Refusal, Surroundings, ask_for_all, command};
 use super::failure::{Failure, UsageError};
 use super::file::{self, Document, Keys, Places, ROLES, Setting};
 use super::hosts::{self, Change};
 #[cfg(unix)]
 use super::install::{Role, Wanted};
+use super::logging::Verbosity;
 use super::output::Output;
 use super::question::Question;
 use super::saving::SavedName;
@@ -61,6 +62,7 @@ fn wants_json(arguments: &[OsString]) -> bool {
 fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
     let matches = Arguments::command().try_get_matches_from(arguments)?;
     let arguments = Arguments::from_arg_matches(&matches)?;
+    let flags = flags(&arguments);
     match (arguments.command, matches.subcommand()) {
         (Some(Action::Run(run)), _) => {
             let document = read(&run.file, &surroundings)?;
@@ -68,10 +70,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
                 return Err(document.of_other_role(role).into());
             }
             output.json |= document.wants_json();
-            let verbosity = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
             let json = run.json.then_some("--json");
-            let plain = arguments.plain.then_some("--plain");
-            let options = verbosity.into_iter().chain(json).chain(plain).map(OsString::from).chain(run.options);
+            let options = flags.into_iter().chain(json).map(OsString::from).chain(run.options);
             let (line, matches) = document.keys.behind_file(options)?;
             let mut surroundings = surroundings;
             surroundings.control.file = run.file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
@@ -137,6 +137,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
             parsed.remarks.extend(secrets::shown(matches));
             Ok(parsed)
         }
+        (None, None) => asked(Arguments { command: None, ..arguments }, surroundings, output),
         (action, None) => command(Arguments { command: action, ..arguments }, surroundings),
     }
 }
@@ -175,6 +176,28 @@ fn checked(
     let mut parsed = command(arguments, surroundings).map_err(|refusal| explained(document, &settings, refusal))?;
     parsed.remarks.extend(document.remark().into_iter().chain(secrets::shown(matches)));
     Ok(parsed)
+}
+
+/// Asks a person for everything. A saved host is joined as if it had been named.
+fn asked(arguments: Arguments, mut surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
+    let verbosity = Verbosity::new(arguments.quiet, arguments.verbose);
+    let talk = Output { verbosity, plain: arguments.plain, ..Output::default() };
+    match ask_for_all(&mut surroundings, talk)? {
+        Ok(parsed) => Ok(parsed),
+        Err(name) => {
+            let flags = flags(&arguments).into_iter();
+            let line = ["pinhole", "client", name.as_str()].into_iter().chain(flags).map(OsString::from).collect();
+            let parsed = given(line, surroundings, output)?;
+            Ok(Parsed { equivalent: Some(format!("pinhole client {}", name.as_str())), ..parsed })
+        }
+    }
+}
+
+/// Returns the flags of all commands as a command line has them.
+fn flags(arguments: &Arguments) -> Vec<&'static str> {
+    let mut flags = if arguments.quiet { vec!["-q"] } else { vec!["-v"; arguments.verbose.into()] };
+    flags.extend(arguments.plain.then_some("--plain"));
+    flags
 }
 
 /// Joins what a file says and what a command line says of the same role.
@@ -301,12 +324,25 @@ fn look(arguments: Arguments, surroundings: Surroundings<'_>) -> Result<(Parsed,
         credentials,
         folder,
         config,
+        machine,
         role,
         control,
     } = surroundings;
     let ask = Some(&mut ask as _);
-    let surroundings =
-        Surroundings { ask, pin, token, public_auth, proxy_auth, proxies, credentials, folder, config, role, control };
+    let surroundings = Surroundings {
+        ask,
+        pin,
+        token,
+        public_auth,
+        proxy_auth,
+        proxies,
+        credentials,
+        folder,
+        config,
+        machine,
+        role,
+        control,
+    };
     let parsed = command(arguments, surroundings)?;
     Ok((parsed, is_asked))
 }

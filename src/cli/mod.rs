@@ -18,6 +18,7 @@ pub mod hosts;
 #[cfg(unix)]
 pub mod install;
 pub mod line;
+mod listening;
 pub mod logging;
 pub mod manual;
 mod output;
@@ -47,6 +48,7 @@ mod verify;
 pub mod wizard;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,7 +69,7 @@ use crate::signaling::url::SignalingUrl;
 use crate::status::event::Event;
 use crate::status::printer::Printer;
 use crate::status::report::Reporter;
-use crate::status::style::Role;
+use crate::status::style::{Role, is_terminal_able};
 use crate::status::summary::Summary;
 use crate::{demo, fault};
 use args::Arguments;
@@ -78,6 +80,7 @@ use pipe::RunningPipe;
 use prompt::Prompter;
 use question::{Ask, NoAnswer, Question};
 use reload::Origin;
+use wizard::Machine;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;
@@ -88,7 +91,7 @@ const WRONG_USAGE: u8 = 2;
 /// Runs the program: reads the arguments and the environment, asks what is missing, and does what they say.
 pub fn run() -> ExitCode {
     let interactive = io::stdin().is_terminal() && io::stderr().is_terminal();
-    let mut questions = Questions::default();
+    let mut questions = Questions { is_plain: is_plain(env::args_os()), prompter: None };
     let mut ask = |question: &Question<'_>| questions.ask(question);
     let hang_ups = line::reloads(env::args_os()).then(HangUps::take).transpose();
     let parsed = line::parse(env::args_os(), surroundings(interactive.then_some(&mut ask)));
@@ -139,6 +142,7 @@ fn surroundings<'a>(ask: Option<&'a mut Ask<'a>>) -> Surroundings<'a> {
         credentials: env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty()).map(PathBuf::from),
         folder: env::current_dir().ok(),
         config: config_folder(),
+        machine: Machine::present(bottom::screen()),
         role: None,
         control: ControlSurroundings::of_process(),
     }
@@ -327,7 +331,8 @@ fn said(done: Result<String, String>, code: &str, (output, printer): (Output, &P
 #[cfg(unix)]
 fn scene(output: Output) -> running::Scene {
     let is_asked = !output.json && io::stdin().is_terminal() && io::stderr().is_terminal();
-    running::Scene { folders: control::folders().into_iter().map(|folder| folder.path).collect(), is_asked }
+    let folders = control::folders().into_iter().map(|folder| folder.path).collect();
+    running::Scene { folders, is_asked, is_plain: output.plain || !is_terminal_able() }
 }
 
 /// Says how a command that asks running processes ended, and returns the exit code.
@@ -390,16 +395,22 @@ fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Tells whether questions are to be asked line by line: before the arguments are read, and where they cannot be.
+fn is_plain(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    let mut arguments = arguments.into_iter().take_while(|argument| argument != "--");
+    !is_terminal_able() || arguments.any(|argument| argument == "--plain")
+}
+
 /// The terminal, taken over with the first question.
-#[derive(Default)]
 struct Questions {
+    is_plain: bool,
     prompter: Option<Prompter>,
 }
 
 impl Questions {
     fn ask(&mut self, question: &Question<'_>) -> Result<String, NoAnswer> {
         if self.prompter.is_none() {
-            self.prompter = Some(Prompter::new()?);
+            self.prompter = Some(Prompter::new(self.is_plain)?);
         }
         match &mut self.prompter {
             Some(prompter) => prompter.ask(question),

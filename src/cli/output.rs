@@ -18,6 +18,8 @@ pub struct Output {
     pub plain: bool,
     /// Show a QR code of what is passed on.
     pub qr: bool,
+    /// Copy the command for the other side to the terminal's clipboard.
+    pub copy: bool,
 }
 
 impl Output {
@@ -40,7 +42,7 @@ impl Output {
                 Verbosity::Normal => Streams::Failed,
                 Verbosity::Info | Verbosity::Debug | Verbosity::Trace => Streams::All,
             };
-            let style = Style { qr: self.qr, ..Style::of_process(streams) };
+            let style = Style { qr: self.qr, copy: self.copy, ..Style::of_process(streams) };
             Reporter::human(printer.out(), printer.err(), role, style)
         }
     }

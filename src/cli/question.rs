@@ -14,6 +14,8 @@ pub struct Question<'a> {
     pub placeholder: &'a str,
     /// What an empty answer means; without one, an empty answer is asked again.
     pub default: Option<&'a str>,
+    /// What can be chosen by its number, from 1 on; none for a question without a list.
+    pub choices: &'a [String],
     /// What was wrong with the answer before, when the question is asked again.
     pub complaint: Option<&'a str>,
 }
@@ -52,6 +54,11 @@ pub fn ask_until<T, E: Display>(
     }
 }
 
+/// Returns the index of the choice that an answer names by its number.
+pub fn chosen(answer: &str, choices: usize) -> Option<usize> {
+    answer.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < choices)
+}
+
 /// What tests answer with.
 #[cfg(test)]
 pub(super) mod script {
@@ -70,7 +77,11 @@ pub(super) mod script {
 
         pub(crate) fn ask(&mut self, question: &Question<'_>) -> Result<String, NoAnswer> {
             let complaint = question.complaint.map(|complaint| format!("({complaint}) "));
-            self.asked.push(format!("{}{}", complaint.unwrap_or_default(), question.text));
+            let choices = match question.choices {
+                [] => String::new(),
+                choices => format!(" [{}]", choices.join(" | ")),
+            };
+            self.asked.push(format!("{}{}{choices}", complaint.unwrap_or_default(), question.text));
             if self.answers.is_empty() {
                 return Err(NoAnswer::Cancelled);
             }
@@ -84,7 +95,8 @@ mod tests {
     use super::script::Script;
     use super::*;
 
-    const QUESTION: Question<'_> = Question { text: "How many", placeholder: "", default: Some("7"), complaint: None };
+    const QUESTION: Question<'_> =
+        Question { text: "How many", placeholder: "", default: Some("7"), choices: &[], complaint: None };
 
     fn number(script: &mut Script, question: Question<'_>) -> Result<u8, NoAnswer> {
         ask_until(&mut |question| script.ask(question), question, |text| {

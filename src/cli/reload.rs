@@ -87,7 +87,8 @@ impl Origin {
 
     /// Names what is different about how the run talks.
     fn left(&self, output: Output) -> Vec<String> {
-        let Output { json, verbosity, plain, qr } = output;
+        // What only answers can say is no part of a file.
+        let Output { json, verbosity, plain, qr, copy: _ } = output;
         let own = self.output;
         let names = [
             (json != own.json, "json"),

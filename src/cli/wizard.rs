@@ -2,26 +2,23 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use super::listening::{self, Listening};
 use super::parse;
 use super::problem::WrongValue;
-use super::question::{Ask, NoAnswer, Question, ask_until};
+use super::question::{Ask, NoAnswer, Question, ask_until, chosen};
+use super::saving::SavedName;
 use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind, default_stun_servers};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
+use crate::status::qr;
 use crate::status::text::shell_quote;
-
-const WHICH: Question<'_> = Question {
-    text: "Share a service (host) or use a shared one (client)? [host]",
-    placeholder: "host or client",
-    default: Some("host"),
-    complaint: None,
-};
 
 const TARGET: Question<'_> = Question {
     text: "What to share: a port of this machine, or host:port [25565]",
     placeholder: "25565",
     default: Some("25565"),
+    choices: &[],
     complaint: None,
 };
 
@@ -29,6 +26,7 @@ const PUBLIC_URL: Question<'_> = Question {
     text: "The address of a port that is forwarded already, or Enter to be told how to forward one",
     placeholder: "https://abc123-5000.asse.devtunnels.ms",
     default: Some(""),
+    choices: &[],
     complaint: None,
 };
 
@@ -36,50 +34,227 @@ const URL: Question<'_> = Question {
     text: "The URL that the host passed on",
     placeholder: "wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456",
     default: None,
+    choices: &[],
     complaint: None,
 };
 
-const PIN: Question<'_> =
-    Question { text: "The pin that the host printed", placeholder: "123456", default: None, complaint: None };
+const PIN: Question<'_> = Question {
+    text: "The pin that the host printed",
+    placeholder: "123456",
+    default: None,
+    choices: &[],
+    complaint: None,
+};
 
 const LOCAL: Question<'_> = Question {
     text: "The local port to listen on; 0 picks one [25565]",
     placeholder: "25565",
     default: Some("25565"),
+    choices: &[],
     complaint: None,
 };
+
+/// Most services that are offered.
+const MAX_OFFERED: usize = 12;
+
+/// A pin as long as a generated one.
+const SOME_PIN: &str = "123456";
+
+/// The machine that the questions are asked on.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine {
+    /// Returns what listens on it.
+    pub listening: fn() -> Vec<Listening>,
+    /// Tells whether a target takes connections, if that can be known.
+    pub answers: fn(&Target) -> Option<bool>,
+    /// Columns and rows of a terminal that can do more than print lines.
+    pub screen: Option<(usize, usize)>,
+}
+
+impl Default for Machine {
+    fn default() -> Machine {
+        Machine { listening: Vec::new, answers: |_| None, screen: None }
+    }
+}
+
+impl Machine {
+    /// Returns this machine.
+    pub(super) fn present(screen: Option<(usize, usize)>) -> Machine {
+        Machine { listening: listening::find, answers: listening::answers, screen }
+    }
+}
+
+/// What is around the questions.
+#[derive(Debug, Clone, Default)]
+pub struct Around {
+    /// The pin of the environment, if any: a host uses it, and a client whose URL has none.
+    pub pin: Option<Pin>,
+    /// Where they are asked.
+    pub machine: Machine,
+    /// The saved hosts, and their URLs.
+    pub(super) saved: Vec<(SavedName, String)>,
+}
 
 /// The result of the questions.
 #[derive(Debug, Clone)]
 pub enum Answers {
     /// Share a service.
-    Host(HostConfig),
+    Host(HostConfig, Extras),
     /// Use one.
     Client(ClientConfig),
+    /// Use one of a saved host.
+    Saved(SavedName),
 }
 
-/// Asks everything that a run needs. `pin` is the pin of the environment, if any: a host uses it, and a client whose
-/// URL has none.
-pub fn questions(ask: &mut Ask<'_>, pin: Option<Pin>) -> Result<Answers, NoAnswer> {
-    match ask_until(ask, WHICH, side)? {
+/// What else is wanted of a host's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// A QR code.
+    pub qr: bool,
+    /// The command for the other side in the terminal's clipboard.
+    pub copy: bool,
+}
+
+/// Asks everything that a run needs.
+pub fn questions(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer> {
+    let sides = ["Share a service of this machine (host)", "Use a service that somebody shares (client)"];
+    match ask_list(ask, "What do you want to do", &sides.map(str::to_owned), side)? {
         Side::Host => {
-            let target = ask_until(ask, TARGET, parse::target)?;
+            let Around { pin, machine, .. } = around;
+            let target = target(ask, machine)?;
             let mut config = HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) };
+            let mut extras = Extras::default();
             if let Some(url) = ask_until(ask, PUBLIC_URL, public_url)? {
                 config.listen = Some(forwarded_port(ask, &url)?);
+                extras = self::extras(ask, &url, config.pin.as_ref(), machine)?;
                 config.public_url = Some(url);
             }
-            Ok(Answers::Host(config))
+            Ok(Answers::Host(config, extras))
         }
-        Side::Client => {
-            let (url, url_pin) = ask_until(ask, URL, parse::host_url)?;
-            let pin = match url_pin.or(pin) {
-                Some(pin) => pin,
-                None => self::pin(ask)?,
+        Side::Client => client(ask, around),
+    }
+}
+
+fn client(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer> {
+    let Around { pin, machine, saved } = around;
+    let (url, url_pin) = match host_url(ask, &saved)? {
+        Which::Saved(name) => return Ok(Answers::Saved(name)),
+        Which::Url(url) => url,
+        Which::Other => ask_until(ask, URL, parse::host_url)?,
+    };
+    let pin = match url_pin.or(pin) {
+        Some(pin) => pin,
+        None => self::pin(ask)?,
+    };
+    let local = ask_until(ask, LOCAL, |text| free_local(text, machine))?;
+    Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
+}
+
+/// Asks with a list, of which Enter takes the first. What is typed counts as well.
+fn ask_list<T, E: std::fmt::Display>(
+    ask: &mut Ask<'_>,
+    text: &str,
+    choices: &[String],
+    parse: impl FnMut(&str) -> Result<T, E>,
+) -> Result<T, NoAnswer> {
+    let question = Question { text, placeholder: "", default: Some("1"), choices, complaint: None };
+    ask_until(ask, question, parse)
+}
+
+/// Asks what to share: what listens here, or something else.
+fn target(ask: &mut Ask<'_>, machine: Machine) -> Result<Target, NoAnswer> {
+    let mut found = (machine.listening)();
+    found.truncate(MAX_OFFERED);
+    let mut choices: Vec<String> = found
+        .iter()
+        .map(|entry| match &entry.program {
+            Some(program) => format!("{}  {program}", short(&entry.target)),
+            None => short(&entry.target),
+        })
+        .collect();
+    choices.push("another port, or host:port".to_owned());
+    loop {
+        let typed = if found.is_empty() {
+            None
+        } else {
+            let taken = |text: &str| match chosen(text, choices.len()) {
+                Some(index) => Ok(found.get(index).map(|entry| (entry.target.clone(), true))),
+                None => parse::target(text).map(|target| Some((target, false))),
             };
-            let local = ask_until(ask, LOCAL, parse::local)?;
-            Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
+            ask_list(ask, "What to share", &choices, taken)?
+        };
+        let (target, is_found) = match typed {
+            Some(typed) => typed,
+            None => (ask_until(ask, TARGET, parse::target)?, false),
+        };
+        if is_found || (machine.answers)(&target) != Some(false) {
+            return Ok(target);
         }
+        let text = format!("Nothing answers on {target} at present");
+        let choices = ["Share it all the same, for what starts later", "Choose something else"];
+        if ask_list(ask, &text, &choices.map(str::to_owned), |text| yes(text, 0))? {
+            return Ok(target);
+        }
+    }
+}
+
+/// Reads the answer to a question with two choices, of which one is a yes.
+fn yes(text: &str, index_of_yes: usize) -> Result<bool, &'static str> {
+    match text.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "n" | "no" => Ok(false),
+        text => chosen(text, 2).map(|index| index == index_of_yes).ok_or("type 1 or 2"),
+    }
+}
+
+/// Finds out what a host's output is to have beside words.
+fn extras(ask: &mut Ask<'_>, url: &SignalingUrl, pin: Option<&Pin>, machine: Machine) -> Result<Extras, NoAnswer> {
+    let Some((columns, rows)) = machine.screen else { return Ok(Extras::default()) };
+    let some_pin = Pin::new(SOME_PIN);
+    let code = pin.or(some_pin.as_ref()).and_then(|pin| qr::size(&url.with_pin(pin)));
+    let qr = code.is_some_and(|(width, height)| width <= columns && height < rows);
+    let choices = ["no", "yes"].map(str::to_owned);
+    let text = "Copy the command for the other side to the clipboard of this terminal";
+    let copy = ask_list(ask, text, &choices, |text| yes(text, 1))?;
+    Ok(Extras { qr, copy })
+}
+
+/// Which host a client joins.
+enum Which {
+    Saved(SavedName),
+    Url(parse::HostUrl),
+    Other,
+}
+
+/// Offers saved hosts, if there are some.
+fn host_url(ask: &mut Ask<'_>, saved: &[(SavedName, String)]) -> Result<Which, NoAnswer> {
+    if saved.is_empty() {
+        return Ok(Which::Other);
+    }
+    let mut choices: Vec<String> = saved.iter().map(|(name, url)| format!("{}  {url}", name.as_str())).collect();
+    choices.push("another one, by its URL".to_owned());
+    ask_list(ask, "Which host", &choices, |text| {
+        // A name may be a number, too: what is shown as one is meant.
+        let index = chosen(text, choices.len());
+        let named = || saved.iter().find(|(name, _)| name.as_str() == text);
+        match (index.map(|index| saved.get(index)), named()) {
+            (Some(Some((name, _))), _) | (None, Some((name, _))) => Ok(Which::Saved(name.clone())),
+            (Some(None), _) => Ok(Which::Other),
+            (None, None) => parse::host_url(text).map(Which::Url),
+        }
+    })
+}
+
+/// Reads a local address on which nothing listens yet.
+fn free_local(text: &str, machine: Machine) -> Result<ListenAddress, String> {
+    let local = parse::local(text).map_err(|error| error.to_string())?;
+    match local {
+        ListenAddress::Localhost(port @ 1..)
+            if (machine.answers)(&Target { host: "localhost".to_owned(), port }) == Some(true) =>
+        {
+            Err(format!("something listens on port {port} already; give another, or 0 for any free one"))
+        }
+        local => Ok(local),
     }
 }
 
@@ -94,7 +269,7 @@ fn forwarded_port(ask: &mut Ask<'_>, url: &SignalingUrl) -> Result<SocketAddr, N
     let guess = label.rsplit('-').next().filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
     let guess = guess.unwrap_or("5000");
     let text = format!("The port of this machine that it leads to [{guess}]");
-    let question = Question { text: &text, placeholder: guess, default: Some(guess), complaint: None };
+    let question = Question { text: &text, placeholder: guess, default: Some(guess), choices: &[], complaint: None };
     ask_until(ask, question, parse::host_listen)
 }
 
@@ -107,7 +282,8 @@ impl Answers {
     /// Returns the command that does the same without questions.
     pub fn command(&self) -> String {
         match self {
-            Answers::Host(config) => {
+            Answers::Saved(name) => format!("pinhole client {}", name.as_str()),
+            Answers::Host(config, extras) => {
                 let targets = config.services.iter().map(|service| match &service.endpoint {
                     Endpoint::Tcp(target) => format!(" {}", shell_quote(&short(target))),
                     other => format!(" {}", shell_quote(&other.to_string())),
@@ -116,7 +292,8 @@ impl Answers {
                     config.public_url.iter().map(|url| format!(" --public-url {}", shell_quote(&url.to_string())));
                 let listen = config.listen.filter(|_| config.public_url.is_some());
                 let listen = listen.iter().map(|listen| format!(" --listen {}", shell_quote(&short_listen(*listen))));
-                format!("pinhole host{}", targets.chain(listen).chain(url).collect::<String>())
+                let qr = if extras.qr { " --qr" } else { "" };
+                format!("pinhole host{}{qr}", targets.chain(listen).chain(url).collect::<String>())
             }
             Answers::Client(config) => {
                 let locals = config.forwards.iter().map(|forward| match forward {
@@ -140,8 +317,8 @@ enum Side {
 
 fn side(text: &str) -> Result<Side, &'static str> {
     match text.to_ascii_lowercase().as_str() {
-        "h" | "host" | "share" => Ok(Side::Host),
-        "c" | "client" | "use" => Ok(Side::Client),
+        "1" | "h" | "host" | "share" => Ok(Side::Host),
+        "2" | "c" | "client" | "use" => Ok(Side::Client),
         _ => Err("type host to share a service of yours, or client to use one"),
     }
 }
@@ -162,96 +339,5 @@ fn short_local(local: ListenAddress) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::question::script::Script;
-    use super::*;
-
-    fn run(answers: &[&'static str], pin: Option<&str>) -> (Result<Answers, NoAnswer>, Vec<String>) {
-        let mut script = Script::new(answers);
-        let result = questions(&mut |question| script.ask(question), pin.and_then(Pin::new));
-        (result, script.asked)
-    }
-
-    fn command(answers: &[&'static str]) -> String {
-        let (result, asked) = run(answers, None);
-        let answers = result.unwrap_or_else(|error| panic!("{error} after {asked:?}"));
-        answers.command()
-    }
-
-    #[test]
-    fn answers_become_the_same_command() {
-        let url = "wss://abc-5000.asse.devtunnels.ms/ws?pin=123456";
-        let cases: [(&[&'static str], &str); 12] = [
-            (&["", "", ""], "pinhole host 25565"),
-            (&["host", "80", ""], "pinhole host 80"),
-            (&["H", "db.local:5432", ""], "pinhole host db.local:5432"),
-            (&["share", "[::1]:80", ""], "pinhole host '[::1]:80'"),
-            (&["what?", "h", "0", "ssh", "22", ""], "pinhole host 22"),
-            (
-                &["h", "80", "https://abc-7000.asse.devtunnels.ms/", ""],
-                "pinhole host 80 --listen 7000 --public-url wss://abc-7000.asse.devtunnels.ms/ws",
-            ),
-            (
-                &["h", "80", "ftp://x", "https://p.example.org/?pin=1", "0.0.0.0:81"],
-                "pinhole host 80 --listen 0.0.0.0:81 --public-url wss://p.example.org/ws",
-            ),
-            (&["h", "80", "ws://a-70000.test", ""], "pinhole host 80 --listen 5000 --public-url ws://a-70000.test/ws"),
-            (&["client", url, ""], "pinhole client 'wss://abc-5000.asse.devtunnels.ms/ws?pin=123456' 25565"),
-            (
-                &["c", "https://abc-5000.asse.devtunnels.ms/", "123456", "0"],
-                "pinhole client 'wss://abc-5000.asse.devtunnels.ms/ws?pin=123456' 0",
-            ),
-            (
-                &["c", "", "ftp://x", "ws://[::1]:5000?pin=a%20b", "0.0.0.0:80"],
-                "pinhole client 'ws://[::1]:5000/ws?pin=a%20b' 0.0.0.0:80",
-            ),
-            (
-                &["use", "ws://127.0.0.1:5000", "", "1", "web:80", "[::1]:80"],
-                "pinhole client 'ws://127.0.0.1:5000/ws?pin=1' '[::1]:80'",
-            ),
-        ];
-        for (answers, expected) in cases {
-            assert_eq!(command(answers), expected, "{answers:?}");
-        }
-    }
-
-    #[test]
-    fn wrong_answers_are_asked_again_with_the_reason() {
-        let (result, asked) = run(&["both", "host", "0", "80", ""], None);
-        assert!(matches!(result, Ok(Answers::Host(_))));
-        assert_eq!(asked.len(), 5);
-        assert!(asked[1].starts_with("(type host to share"), "{asked:?}");
-        assert!(asked[3].starts_with("(nothing can be reached on port 0; give a port"), "{asked:?}");
-    }
-
-    #[test]
-    fn the_environments_pin_is_used_where_the_url_has_none() {
-        let pin_of = |answers: &[&'static str]| match run(answers, Some("env")).0 {
-            Ok(Answers::Host(config)) => config.pin.map(|pin| pin.reveal().to_string()),
-            Ok(Answers::Client(config)) => Some(config.pin.reveal().to_string()),
-            Err(error) => panic!("{error}"),
-        };
-        assert_eq!(pin_of(&["host", "80", ""]).as_deref(), Some("env"));
-        assert_eq!(pin_of(&["client", "ws://h/ws", "80"]).as_deref(), Some("env"));
-        assert_eq!(pin_of(&["client", "ws://h/ws?pin=url", "80"]).as_deref(), Some("url"));
-    }
-
-    #[test]
-    fn leaving_at_any_question_ends_the_wizard() {
-        for answers in [["client", "ws://h/ws", "123456", "80"], ["host", "80", "ws://h-5000.test", "5000"]] {
-            for count in 0..answers.len() {
-                let (result, asked) = run(&answers[..count], None);
-                assert!(matches!(result, Err(NoAnswer::Cancelled)), "{asked:?}");
-                assert_eq!(asked.len(), count + 1);
-            }
-        }
-    }
-
-    #[test]
-    fn the_command_of_a_host_parses_to_the_same_target() {
-        for target in ["25565", "[::1]:80", "db.local:5432", "0.0.0.0:1"] {
-            let target = parse::target(target).unwrap();
-            assert_eq!(parse::target(&short(&target)), Ok(target));
-        }
-    }
-}
+#[path = "wizard_tests.rs"]
+mod tests;

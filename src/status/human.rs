@@ -34,6 +34,9 @@ impl Human {
             Event::Listening { addr, url, pin, public_url } => {
                 self.signaling = public_url.is_none().then_some(*addr);
                 match public_url {
+                    Some(public_url) if std::mem::take(&mut self.style.copy) => {
+                        self.invitation().copied(*addr, (url, public_url), pin)
+                    }
                     Some(public_url) => self.invitation().complete(*addr, (url, public_url), pin),
                     None => self.invitation().text(*addr, url, pin),
                 }

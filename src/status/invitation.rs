@@ -105,6 +105,15 @@ impl Invitation<'_> {
         lines.join("\n")
     }
 
+    /// Returns the same, and has the terminal copy the command.
+    #[cfg(feature = "cli")]
+    pub(super) fn copied(&self, addr: SocketAddr, (url, public_url): (&str, &str), pin: &str) -> String {
+        let text = self.complete(addr, (url, public_url), pin);
+        let command = self.plain_command(&sanitize(public_url, MAX_MESSAGE), self.suggested_port(), "");
+        let said = "The command for the other side is in the clipboard, if this terminal allows that.";
+        format!("{}{text}\n{said}", super::clipboard::copy(&command))
+    }
+
     /// Tells how to join from this machine and its network, and ends the invitation.
     fn nearby(&self, addr: SocketAddr, url: &str, pin: &str) -> Vec<String> {
         let mut lines = Vec::new();
@@ -228,13 +237,16 @@ impl Invitation<'_> {
 
     /// Returns the command to join. A single service gets a port; several services use their own.
     fn command_with(&self, url: &str, port: Option<u16>, options: &str) -> String {
+        format!("  {}", self.paint.bold(&self.plain_command(url, port, options)))
+    }
+
+    fn plain_command(&self, url: &str, port: Option<u16>, options: &str) -> String {
         let local = match (self.services, port) {
             ([], _) => " -L 8080:HOST:PORT".to_owned(),
             ([_], Some(port)) => format!(" {port}"),
             _ => String::new(),
         };
-        let command = format!("pinhole client {}{local}{options}", shell_quote(url));
-        format!("  {}", self.paint.bold(&command))
+        format!("pinhole client {}{local}{options}", shell_quote(url))
     }
 
     /// Returns the suggested local port of a client: the service's, moved out of the privileged range.

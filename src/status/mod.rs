@@ -5,6 +5,8 @@ pub mod board;
 #[cfg(feature = "cli")]
 mod bottom;
 pub mod check;
+#[cfg(feature = "cli")]
+mod clipboard;
 mod date;
 pub mod event;
 mod guests;

@@ -41,6 +41,12 @@ fn encode(text: &str, correction: QrCodeEcc) -> Option<QrCode> {
     QrCode::encode_segments_advanced(&segments, correction, Version::MIN, largest, None, true).ok()
 }
 
+/// Returns how many columns and rows the code of a text has, if there is one.
+pub fn size(text: &str) -> Option<(usize, usize)> {
+    let lines = lines(text, &Paint(false))?;
+    Some((lines.first()?.chars().count(), lines.len()))
+}
+
 /// Draws the dark ones of two cells, one above the other.
 fn dark(cells: (bool, bool)) -> char {
     match cells {

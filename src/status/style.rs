@@ -41,13 +41,15 @@ pub struct Style {
     pub streams: Streams,
     /// An invitation has a QR code.
     pub qr: bool,
+    /// The first invitation goes into the terminal's clipboard.
+    pub copy: bool,
 }
 
 impl Style {
     /// Returns plain text with everything in it.
     #[cfg(test)]
     pub fn plain() -> Style {
-        Style { colour: false, error_colour: false, streams: Streams::All, qr: false }
+        Style { colour: false, error_colour: false, streams: Streams::All, qr: false, copy: false }
     }
 
     /// Returns the style for this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR`
@@ -59,6 +61,7 @@ impl Style {
             error_colour: wanted && io::stderr().is_terminal(),
             streams,
             qr: false,
+            copy: false,
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) use keys::Kind;
 pub(super) use keys::{Keys, ROLES};
 pub(super) use places::Places;
 pub(super) use read::Document;
-pub(super) use saved::SavedHosts;
+pub(super) use saved::{SavedHost, SavedHosts};
 #[cfg(any(unix, test))]
 pub(super) use setting::Value;
 pub(super) use setting::{Said, Setting};

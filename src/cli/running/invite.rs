@@ -24,6 +24,7 @@ const PUBLIC_URL: Question<'_> = Question {
     text: "The address under which others reach the host, or Enter to be told how to make one",
     placeholder: "https://abc123-5000.asse.devtunnels.ms",
     default: Some(""),
+    choices: &[],
     complaint: None,
 };
 
@@ -72,7 +73,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
     let host = find(arguments.name.as_ref(), scene)?;
     let mut public_url = arguments.public_url.clone();
     if public_url.is_none() && scene.is_asked && host.unknown_entrance().is_some() {
-        let asked = Prompter::new()
+        let asked = Prompter::new(scene.is_plain)
             .map_err(NoAnswer::from)
             .and_then(|mut terminal| asked(&mut |question| terminal.ask(question)));
         public_url = asked.map_err(|error| match error {

@@ -34,7 +34,7 @@ fn host(folder: &Folder, name: &str, made: (u16, &'static str)) -> Receiver<Stri
 }
 
 fn scene(folder: &Folder) -> Scene {
-    Scene { folders: vec![folder.path().to_owned()], is_asked: false }
+    Scene { folders: vec![folder.path().to_owned()], is_asked: false, is_plain: true }
 }
 
 fn refusal(folder: &Folder, line: &[&str]) -> Ending {

@@ -59,4 +59,6 @@ pub struct Scene {
     pub folders: Vec<PathBuf>,
     /// Somebody is at the terminal, and may be asked.
     pub is_asked: bool,
+    /// The terminal is written to line by line.
+    pub is_plain: bool,
 }

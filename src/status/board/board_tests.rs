@@ -55,7 +55,7 @@ fn with(sessions: Vec<SessionStatus>) -> Snapshot {
 fn many(count: usize) -> Snapshot {
     let session = |number: usize| {
         let busy = [7, 23, 31].contains(&number);
-        let session = if number % 3 == 0 { relayed(number) } else { direct(number) };
+        let session = if number.is_multiple_of(3) { relayed(number) } else { direct(number) };
         let (sent_per_s, received_per_s) = if busy { (session.sent_per_s, session.received_per_s) } else { (0, 0) };
         let state = if number == 31 { SessionState::Recovering } else { SessionState::Connected };
         SessionStatus { sent_per_s, received_per_s, state, streams: number % 4, ..session }

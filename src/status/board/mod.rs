@@ -149,10 +149,9 @@ impl Board {
         // Reasons that do not fit beside their sessions go below them, while there is room.
         let mut spare = room.saturating_sub(1 + count);
         for row in shown {
-            lines.push(Line { text: columns.row(row), is_heading: false });
-            if spare > 0
-                && let Some(reason) = columns.reason_below(row)
-            {
+            let reason = columns.reason_below(row).filter(|_| spare > 0);
+            lines.push(Line { text: columns.row(row, reason.is_some()), is_heading: false });
+            if let Some(reason) = reason {
                 spare -= 1;
                 lines.push(Line { text: fit(&format!("  {reason}"), width), is_heading: false });
             }

@@ -214,11 +214,12 @@ impl Columns {
         self.line("session", "path", |figures| figures.heading.to_owned())
     }
 
-    /// Returns the line of a session.
-    pub(super) fn row(&self, row: &Row) -> String {
+    /// Returns the line of a session; `has_reason_below` tells whether the reason follows on a line of its own.
+    pub(super) fn row(&self, row: &Row, has_reason_below: bool) -> String {
         let path = row.path();
         // A word is better than half a reason.
-        let path = if width(&path) > self.path && self.path < GOOD_PATH { row.word } else { &path };
+        let is_short = width(&path) > self.path && (has_reason_below || self.path < GOOD_PATH);
+        let path = if is_short { row.word } else { &path };
         self.line(&row.name, path, |figures| (figures.of)(row))
     }
 

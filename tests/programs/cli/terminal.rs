@@ -39,7 +39,10 @@ pub(crate) enum Outputs {
 impl Terminal {
     /// Starts the binary on a terminal of 120 columns and 40 rows.
     pub(crate) fn start(arguments: &[&str]) -> Terminal {
-        Terminal::spawn(command(arguments))
+        let mut command = command(arguments);
+        // Nobody's saved hosts.
+        command.env("XDG_CONFIG_HOME", "/nowhere");
+        Terminal::spawn(command)
     }
 
     /// Starts a command on a terminal of 120 columns and 40 rows.
@@ -76,11 +79,6 @@ impl Terminal {
 
     pub(crate) fn type_in(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Types for somebody who may be gone.
-    pub(crate) fn try_to_type_in(&mut self, keys: &str) {
-        let _ = self.keyboard.write_all(keys.as_bytes());
     }
 
     /// Gives the terminal another size.
@@ -142,10 +140,6 @@ impl Terminal {
                 Err(RecvTimeoutError::Timeout) => panic!("no end:\n{}", self.shown),
             }
         }
-    }
-
-    pub(crate) fn is_gone(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
     }
 
     pub(crate) fn shown(&self) -> &str {

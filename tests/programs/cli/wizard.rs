@@ -2,18 +2,21 @@
 
 use std::io::{Read, Write};
 
+use data_encoding::BASE64;
 use nix::sys::signal::Signal;
 
-use super::terminal::{Terminal, word_after};
-use crate::common::pinhole::Pinhole;
+use super::terminal::{Outputs, Terminal, word_after};
+use crate::common::folder::Folder;
+use crate::common::pinhole::{Pinhole, command};
 use crate::common::services::echo;
-use crate::common::{ReservedPort, connect, wait_until};
+use crate::common::{ReservedPort, connect};
 
 #[test]
 fn the_questions_of_a_host_lead_to_a_host() {
     let target = echo();
     let mut wizard = Terminal::start(&[]);
-    wizard.wait_for("host) or use a shared one (client)?");
+    wizard.wait_for("What do you want to do");
+    wizard.wait_for("Number or answer");
     wizard.type_in("host\r");
     wizard.wait_for("What to share");
     wizard.type_in("0\r");
@@ -51,17 +54,25 @@ fn the_questions_of_a_host_lead_to_a_host() {
 fn a_host_that_is_forwarded_already_says_all_there_is_to_pass_on() {
     let port = ReservedPort::new().address.port();
     let mut wizard = Terminal::start(&[]);
-    wizard.wait_for("(client)?");
+    wizard.wait_for("Number or answer");
     wizard.type_in("host\r");
     wizard.wait_for("What to share");
     wizard.type_in("8080\r");
+    wizard.wait_for("Nothing answers on localhost:8080 at present");
+    wizard.type_in("\r");
     wizard.wait_for("a port that is forwarded already");
     wizard.type_in(&format!("https://abc-{port}.test/\r"));
     wizard.wait_for(&format!("that it leads to [{port}]"));
     wizard.type_in("\r");
-    wizard.wait_for(&format!("pinhole host 8080 --listen {port} --public-url wss://abc-{port}.test/ws\n"));
-    let text = wizard.wait_for("Waiting for clients");
+    wizard.wait_for("to the clipboard of this terminal");
+    wizard.wait_for("Number or answer");
+    wizard.type_in("yes\r");
+    wizard.wait_for(&format!("pinhole host 8080 --listen {port} --public-url wss://abc-{port}.test/ws --qr\n"));
+    let text = wizard.wait_for("in the clipboard, if this terminal allows that");
     let pin = word_after(&text, "Pin");
+    let copied = BASE64.encode(format!("pinhole client 'wss://abc-{port}.test/ws?pin={pin}' 8080").as_bytes());
+    assert!(wizard.raw().contains(&format!("\x1b]52;c;{copied}\x07")), "{:?}", wizard.raw());
+    assert!(text.lines().filter(|line| line.contains('▀') || line.contains('▄')).count() > 10, "{text}");
     assert!(text.contains(&format!("pinhole client 'wss://abc-{port}.test/ws?pin={pin}' 8080\n")), "{text}");
     assert!(!text.contains("<forwarded-address>"), "{text}");
     wizard.signal(Signal::SIGINT);
@@ -85,7 +96,7 @@ fn the_questions_of_a_client_lead_to_a_client() {
     let url = host.url();
     let (bare, _) = url.split_once('?').unwrap();
     let mut wizard = Terminal::start(&[]);
-    wizard.wait_for("(client)?");
+    wizard.wait_for("Number or answer");
     wizard.type_in("client\r");
     wizard.wait_for("The URL that the host passed on");
     wizard.wait_for("wss://abc123-5000.asse.devtunnels.ms/ws?pin=123456");
@@ -123,24 +134,123 @@ fn a_missing_pin_is_asked_for() {
 
 #[test]
 fn leaving_the_questions_starts_nothing() {
-    for (name, leave) in [("Esc", "\x1b"), ("Ctrl-D", "\x04")] {
+    for (name, leave) in [("Esc", "\x1b"), ("Ctrl-D", "\x04"), ("Ctrl-C", "\x03")] {
         let mut wizard = Terminal::start(&[]);
-        wizard.wait_for("(client)?");
-        // One that comes in the instant before a key is waited for may be lost: Ctrl-D ends a line there.
-        wait_until("the questions to end", || {
-            wizard.try_to_type_in(leave);
-            wizard.is_gone()
-        });
+        wizard.wait_for("Number or answer");
+        wizard.type_in(leave);
         assert_eq!(wizard.end(), Some(1), "{name}");
         assert!(wizard.shown().contains("nothing was started"), "{name}: {}", wizard.shown());
     }
+}
+
+#[test]
+fn one_signal_ends_the_questions_at_once() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        for plain in [&[][..], &["--plain"]] {
+            let mut wizard = Terminal::start(plain);
+            wizard.wait_for("Number or answer");
+            if plain.is_empty() {
+                // Between two keys, too.
+                wizard.type_in("1\x7f");
+                wizard.wait_for("1");
+            }
+            wizard.signal(signal);
+            assert_eq!(wizard.end(), Some(1), "{signal} {plain:?}");
+            assert!(wizard.shown().contains("nothing was started"), "{}", wizard.shown());
+        }
+    }
+}
+
+#[test]
+fn a_list_is_moved_in_and_what_listens_is_offered() {
+    let target = echo();
     let mut wizard = Terminal::start(&[]);
-    wizard.wait_for("(client)?");
-    // One that comes in the instant before a key is waited for is noticed with the next key, or the next signal.
-    wait_until("the questions to end", || {
-        wizard.signal(Signal::SIGINT);
-        wizard.is_gone()
-    });
+    wizard.see("the choices", |text| text.contains(">  1  Share a service of this machine (host)"));
+    wizard.type_in("\x1b[B");
+    wizard.see("the other one", |text| text.contains(">  2  Use a service that somebody shares (client)"));
+    wizard.type_in("\x1b[A\r");
+    // Other tests listen, too: the port may be beyond those that are offered.
+    wizard.see("what listens", |text| text.contains("What to share") && text.contains("another port, or host:port"));
+    wizard.type_in(&format!("{}\r", target.port()));
+    wizard.wait_for("a port that is forwarded already");
+    wizard.type_in("\r");
+    wizard.wait_for(&format!("The same without questions:\n  pinhole host {}\n", target.port()));
+    wizard.wait_for("Waiting for clients");
+    wizard.signal(Signal::SIGINT);
+    assert_eq!(wizard.end(), Some(0));
+}
+
+#[test]
+fn the_list_is_plain_where_the_cursor_cannot_move() {
+    for (arguments, term) in [(&["--plain"][..], "xterm"), (&[], "dumb")] {
+        let mut command = command(arguments);
+        command.env("TERM", term).env("XDG_CONFIG_HOME", "/nowhere");
+        let mut wizard = Terminal::of(command, (80, 24), Outputs::Both);
+        let text = wizard.wait_for("Number or answer [1]: ");
+        assert!(text.contains("\n   1  Share a service") && text.contains("\n   2  Use a service"), "{text}");
+        wizard.type_in("what\n");
+        wizard.wait_for("type host to share");
+        wizard.type_in("2\n");
+        wizard.wait_for("The URL that the host passed on: ");
+        wizard.type_in("nonsense://\n");
+        wizard.wait_for("The URL that the host passed on: ");
+        wizard.type_in("\x04");
+        assert_eq!(wizard.end(), Some(1));
+        assert!(!wizard.raw().contains('\x1b'), "{:?}", wizard.raw());
+    }
+}
+
+#[test]
+fn a_saved_host_is_offered_and_joined_under_its_name() {
+    let mut host = Pinhole::host(echo(), &["--pin", "123456"]);
+    let folder = Folder::new("wizard-hosts");
+    let home = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.env("XDG_CONFIG_HOME", &folder.0);
+        command
+    };
+    let saving = home(&["client", "--save", "nas", &host.url(), "0", "--no-stun"]).output().unwrap();
+    assert!(saving.status.success(), "{saving:?}");
+    let mut wizard = Terminal::of(home(&[]), (80, 40), Outputs::Both);
+    wizard.wait_for("Number or answer");
+    wizard.type_in("client\r");
+    wizard.wait_for("Which host");
+    wizard.see("the host", |text| text.contains(">  1  nas  ws://127.0.0.1:"));
+    wizard.type_in("\r");
+    wizard.wait_for("The same without questions:\n  pinhole client nas\n");
+    wizard.wait_for("connected directly");
+    wizard.signal(Signal::SIGINT);
+    assert_eq!(wizard.end(), Some(0));
+    host.stop();
+}
+
+#[test]
+fn what_is_typed_is_looked_at_once() {
+    let (free, taken) = (ReservedPort::new(), echo());
+    let mut wizard = Terminal::start(&[]);
+    wizard.wait_for("Number or answer");
+    wizard.type_in("host\r");
+    wizard.wait_for("What to share");
+    wizard.type_in(&format!("127.0.0.1:{}\r", free.address.port()));
+    wizard.wait_for(&format!("Nothing answers on {} at present", free.address));
+    wizard.type_in("2\r");
+    wizard.wait_for("What to share");
+    wizard.type_in(&format!("{}\r", taken.port()));
+    wizard.wait_for("a port that is forwarded already");
+    wizard.type_in("\x03");
+    assert_eq!(wizard.end(), Some(1));
+
+    let mut wizard = Terminal::start(&[]);
+    wizard.wait_for("Number or answer");
+    wizard.type_in("client\r");
+    wizard.wait_for("The URL that the host passed on");
+    wizard.type_in("ftp://x\r");
+    wizard.wait_for("The URL that the host passed on");
+    wizard.type_in("ws://127.0.0.1:1/ws?pin=1\r");
+    wizard.wait_for("The local port to listen on");
+    wizard.type_in(&format!("{}\r", taken.port()));
+    wizard.wait_for(&format!("something listens on port {} already", taken.port()));
+    wizard.type_in("\x03");
     assert_eq!(wizard.end(), Some(1));
 }
 

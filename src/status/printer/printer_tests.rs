@@ -138,3 +138,40 @@ fn a_file_that_fails_is_left_alone_and_the_other_goes_on() {
     printer.finish();
     assert_eq!((tries.len(), all(&texts).as_str()), (1, "error\nerror\nerror\n"));
 }
+
+#[test]
+fn of_what_stays_at_the_bottom_only_the_newest_waits() {
+    use crate::status::board::{Size, Watch};
+    use crate::status::snapshot::{Side, Snapshot, Stage};
+    let (file, open, texts) = gate();
+    let size = || Some(Size { columns: 80, rows: 24 });
+    let terminal = Terminal { size: Box::new(size), colour: false };
+    let printer = Printer::new(Box::new(io::sink()), file, true, [Format::Text; 2], Some(terminal));
+    let board = |id: String| {
+        Watch::default().board(&Snapshot {
+            role: Side::Host,
+            stage: Stage::Serving,
+            listen: None,
+            url: None,
+            id: Some(id.parse().unwrap()),
+            services: Vec::new(),
+            forwards: Vec::new(),
+            sessions: Vec::new(),
+            invitations: Vec::new(),
+            totals: None,
+        })
+    };
+    for number in 0..1000 {
+        printer.show(board(format!("host-{number}")));
+    }
+    // One is being written perhaps, one waits in its place, and the thread was told once or twice.
+    assert!(printer.err.items.len() <= 2, "{}", printer.err.items.len());
+    drop(open);
+    printer.finish();
+    printer.clear();
+    printer.err().write_all(b"the end\n").unwrap();
+    printer.finish();
+    let text = all(&texts);
+    assert!(text.matches("waiting for clients").count() <= 3 && text.contains("host host-999: waiting"), "{text:?}");
+    assert!(text.ends_with("\r\u{1b}[Jthe end\n"), "{text:?}");
+}

@@ -3,20 +3,22 @@
 //! Lines wait in a queue for each file. A line that finds the queue full is lost; a notice with the number of lost
 //! lines appears in its place once the reader goes on. Lines can stay at the bottom of a terminal behind stderr.
 
-use std::collections::VecDeque;
+mod files;
+mod outputs;
+
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, unbounded};
 
+use self::files::Files;
+use self::outputs::{is_same_file, stderr, stdout};
 use super::board::Board;
 use super::bottom::Bottom;
 pub use super::bottom::Terminal;
-use super::event::Event;
-use super::json;
 use super::report::Writer;
 
 /// Maximum number of bytes that wait for a reader.
@@ -25,17 +27,11 @@ const MAX_QUEUED: usize = 1024 * 1024;
 /// Cost of a line beside its bytes, in bytes.
 const LINE_COST: usize = 64;
 
-/// Maximum number of bytes of one write.
-const MAX_BATCH: usize = 64 * 1024;
-
 /// Longest wait for the remaining lines at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest wait until the lines at the bottom are hidden.
 const HIDE_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// Pause before writing again to a file that another process made non-blocking.
-const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// The format of notices about lost lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,17 +99,6 @@ enum Item {
     Ask(String),
     /// It has its answer; tells whether a line break came with it.
     Answered(bool),
-}
-
-/// The files of a lane; files that failed are gone.
-struct Files {
-    out: Option<Writer>,
-    err: Option<Writer>,
-    /// The file and the format for notices about lost lines.
-    notice: (Stream, Format),
-    /// What is at the bottom of the terminal, if this lane has stderr.
-    bottom: Bottom,
-    boards: Receiver<Option<Board>>,
 }
 
 impl Printer {
@@ -257,124 +242,6 @@ impl Lane {
     }
 }
 
-impl Files {
-    /// Writes the queued lines, until all senders are gone.
-    fn write(&mut self, queue: &Receiver<Item>, load: &Load) {
-        let mut next = VecDeque::new();
-        loop {
-            let item = match next.pop_front().map_or_else(|| queue.try_recv(), Ok) {
-                Ok(item) => item,
-                Err(TryRecvError::Disconnected) => return,
-                Err(TryRecvError::Empty) => {
-                    self.say_lost(load.lost.swap(0, Ordering::Relaxed));
-                    let Ok(item) = queue.recv() else { return };
-                    item
-                }
-            };
-            match item {
-                Item::Line(stream, mut batch) => {
-                    let mut cost = batch.len() + LINE_COST;
-                    while batch.len() < MAX_BATCH {
-                        match queue.try_recv() {
-                            Ok(Item::Line(same, line)) if same == stream => {
-                                cost += line.len() + LINE_COST;
-                                batch.extend_from_slice(&line);
-                            }
-                            Ok(other) => {
-                                next.push_back(other);
-                                break;
-                            }
-                            Err(_) => break,
-                        }
-                    }
-                    self.write_lines(stream, batch);
-                    load.queued.fetch_sub(cost, Ordering::Relaxed);
-                }
-                Item::Lost(count) => self.say_lost(count),
-                Item::Flushed(done) => {
-                    self.say_lost(load.lost.swap(0, Ordering::Relaxed));
-                    // The caller may have given up.
-                    let _ = done.try_send(());
-                }
-                Item::Draw => {
-                    load.is_draw_due.store(false, Ordering::Relaxed);
-                    let drawn = match self.boards.try_recv() {
-                        Ok(board) => self.bottom.set(board),
-                        Err(_) => self.bottom.redraw(),
-                    };
-                    self.write_all(Stream::Err, &drawn);
-                }
-                Item::Hide(done) => {
-                    let cleared = self.bottom.hide();
-                    self.write_all(Stream::Err, &cleared);
-                    // As above.
-                    let _ = done.try_send(());
-                }
-                Item::Unhide => {
-                    let drawn = self.bottom.unhide();
-                    self.write_all(Stream::Err, &drawn);
-                }
-                Item::Ask(question) => {
-                    let asked = self.bottom.ask(question);
-                    self.write_all(Stream::Err, &asked);
-                }
-                Item::Answered(is_ended) => {
-                    let drawn = self.bottom.answered(is_ended);
-                    self.write_all(Stream::Err, &drawn);
-                }
-            }
-        }
-    }
-
-    fn say_lost(&mut self, count: u64) {
-        if count == 0 {
-            return;
-        }
-        let lines = if count == 1 { "1 line is".to_owned() } else { format!("{count} lines are") };
-        let message = format!("{lines} missing here: the reader of this output stopped for a while");
-        let (stream, format) = self.notice;
-        let mut line = Vec::new();
-        let written = match format {
-            Format::Text => writeln!(line, "warning: {message}"),
-            Format::Json => json::write_line(&mut line, &Event::Warning { code: "output-lost".into(), message }),
-        };
-        // Writing to memory cannot fail.
-        if written.is_ok() {
-            self.write_lines(stream, line);
-        }
-    }
-
-    /// Writes lines above the bottom.
-    fn write_lines(&mut self, stream: Stream, lines: Vec<u8>) {
-        let bytes = self.bottom.around(lines);
-        self.write_all(stream, &bytes);
-    }
-
-    /// Writes to a file until it fails for the first time; does nothing afterwards.
-    fn write_all(&mut self, stream: Stream, mut bytes: &[u8]) {
-        let file = match stream {
-            Stream::Out => &mut self.out,
-            Stream::Err => &mut self.err,
-        };
-        while let Some(writer) = file
-            && !bytes.is_empty()
-        {
-            match writer.write(bytes) {
-                Ok(0) => *file = None,
-                Ok(len) => bytes = &bytes[len..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::park_timeout(RETRY_PAUSE),
-                Err(_) => *file = None,
-            }
-        }
-        if let Some(writer) = file
-            && writer.flush().is_err()
-        {
-            *file = None;
-        }
-    }
-}
-
 /// Collects written bytes until a line is complete.
 struct Lines {
     lane: Lane,
@@ -397,50 +264,6 @@ impl Write for Lines {
         }
         Ok(())
     }
-}
-
-/// Returns a duplicate of the descriptor: it buffers nothing, and holds no lock while nobody reads.
-#[cfg(unix)]
-fn stdout() -> Writer {
-    use std::os::fd::AsFd as _;
-    file(io::stdout().as_fd()).map_or_else(|_| Box::new(io::stdout()) as Writer, |file| Box::new(file))
-}
-
-#[cfg(unix)]
-fn stderr() -> Writer {
-    use std::os::fd::AsFd as _;
-    file(io::stderr().as_fd()).map_or_else(|_| Box::new(io::stderr()) as Writer, |file| Box::new(file))
-}
-
-#[cfg(unix)]
-fn file(descriptor: std::os::fd::BorrowedFd<'_>) -> io::Result<std::fs::File> {
-    descriptor.try_clone_to_owned().map(std::fs::File::from)
-}
-
-#[cfg(unix)]
-fn is_same_file() -> bool {
-    use std::os::fd::AsFd as _;
-    use std::os::unix::fs::MetadataExt as _;
-    let [out, err] = [file(io::stdout().as_fd()), file(io::stderr().as_fd())]
-        .map(|file| file.and_then(|file| file.metadata()).map(|data| (data.dev(), data.ino())));
-    matches!((out, err), (Ok(out), Ok(err)) if out == err)
-}
-
-#[cfg(not(unix))]
-fn stdout() -> Writer {
-    Box::new(io::stdout())
-}
-
-#[cfg(not(unix))]
-fn stderr() -> Writer {
-    Box::new(io::stderr())
-}
-
-/// Assumes the usual case, the console.
-#[cfg(not(unix))]
-fn is_same_file() -> bool {
-    use std::io::IsTerminal as _;
-    io::stdout().is_terminal() && io::stderr().is_terminal()
 }
 
 #[cfg(test)]
