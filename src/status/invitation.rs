@@ -106,7 +106,6 @@ impl Invitation<'_> {
     }
 
     /// Returns the same, and has the terminal copy the command.
-    #[cfg(feature = "cli")]
     pub(super) fn copied(&self, addr: SocketAddr, (url, public_url): (&str, &str), pin: &str) -> String {
         let text = self.complete(addr, (url, public_url), pin);
         let command = self.plain_command(&sanitize(public_url, MAX_MESSAGE), self.suggested_port(), "");

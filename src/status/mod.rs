@@ -5,7 +5,6 @@ pub mod board;
 #[cfg(feature = "cli")]
 mod bottom;
 pub mod check;
-#[cfg(feature = "cli")]
 mod clipboard;
 mod date;
 pub mod event;
