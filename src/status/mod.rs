@@ -12,6 +12,7 @@ pub(crate) mod json;
 pub mod metrics;
 pub(crate) mod overview;
 mod paint;
+mod ping;
 pub mod printer;
 #[cfg(feature = "cli")]
 mod qr;
@@ -23,3 +24,4 @@ pub mod snapshot;
 pub mod style;
 pub mod summary;
 pub mod text;
+mod way;

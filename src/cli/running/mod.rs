@@ -1,9 +1,11 @@
 //! `pinhole status`, `invite` and `uninvite`: they ask processes that run on this machine, each by its socket.
 
+mod absent;
 mod arguments;
 mod ask;
 mod http;
 mod invite;
+mod lines;
 mod place;
 mod show;
 mod status;
