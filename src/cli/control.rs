@@ -1,5 +1,6 @@
 //! Where a process can be looked at and steered while it runs: the arguments, and the folders of sockets.
 
+#[cfg(unix)]
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -19,6 +19,8 @@ pub enum Order {
     Session(String),
     /// The events from now on; also what the process is doing, at most once in an interval.
     Events(Option<Duration>),
+    /// What a check of this machine's network finds.
+    Check,
     /// Counters.
     Metrics,
     /// Whether the process lives.
@@ -81,6 +83,7 @@ fn route(request: &Request) -> Result<Wanted, Answer> {
     let order = match parts[..] {
         ["v1", "status"] => read(Ok(Order::Status)),
         ["v1", "events"] => read(interval(&request.query).map(Order::Events)),
+        ["v1", "check"] => read(Ok(Order::Check)),
         ["metrics"] => read(Ok(Order::Metrics)),
         ["healthz"] => read(Ok(Order::Health)),
         ["readyz"] => read(Ok(Order::Ready)),

@@ -6,6 +6,7 @@ use super::RunError;
 use super::core::Core;
 use super::keys::SessionKey;
 use super::notice::Notice;
+use crate::address::Target;
 use crate::control::Order;
 use crate::http::Answer;
 use crate::status::overview::ServerStatus;
@@ -27,6 +28,11 @@ pub(super) trait Side {
 
     /// Returns what a server shows beside that.
     fn server_status(&mut self) -> Option<ServerStatus> {
+        None
+    }
+
+    /// Returns the STUN servers that a check asks; `None` if there is nothing to check.
+    fn checked(&self) -> Option<Vec<Target>> {
         None
     }
 
@@ -60,6 +66,11 @@ pub(super) trait Side {
                 match notice {
                     Notice::Look => orders::look(self),
                     Notice::Control(notice) => orders::handle(self, notice),
+                    Notice::Woken => {
+                        let core = self.core();
+                        core.control.handle_woken(&mut core.turn);
+                        self.handle(Notice::Woken)?;
+                    }
                     notice => self.handle(notice)?,
                 }
             }

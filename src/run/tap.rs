@@ -53,3 +53,35 @@ impl Tap {
         std::mem::take(&mut self.lines)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warning(number: usize) -> Event {
+        Event::Warning { code: "x".to_owned(), message: number.to_string() }
+    }
+
+    #[test]
+    fn the_last_warnings_are_remembered_where_somebody_may_look() {
+        let mut tap = Tap::default();
+        tap.observe(&warning(0));
+        assert!(tap.remarks().is_empty());
+        tap.is_open = true;
+        (1..=100).for_each(|number| tap.observe(&warning(number)));
+        tap.observe(&Event::DirectoryBack);
+        let messages: Vec<String> = tap.remarks().into_iter().map(|remark| remark.message).collect();
+        assert_eq!(messages, (81..=100).map(|number| number.to_string()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn events_are_encoded_only_for_those_who_follow() {
+        let mut tap = Tap { is_open: true, ..Tap::default() };
+        tap.observe(&Event::DirectoryBack);
+        assert_eq!(tap.take(), [Bytes::new(); 0]);
+        tap.followers = 2;
+        tap.observe(&Event::PinReplaced { pin: "secret".to_owned(), public_url: None });
+        assert_eq!(tap.take(), ["{\"event\":\"pin-replaced\"}\n"], "once, and without the pin");
+        assert_eq!(tap.take(), [Bytes::new(); 0]);
+    }
+}

@@ -229,6 +229,16 @@ mod tests {
         Human::new(Role::Client, Style::plain())
     }
 
+    #[test]
+    fn where_a_run_is_looked_at_is_printed_with_the_token() {
+        let event = Event::Administration {
+            addr: "127.0.0.1:7070".parse().unwrap(),
+            url: "http://127.0.0.1:7070/#token=abc".to_owned(),
+        };
+        let expected = "This run can be looked at and steered at http://127.0.0.1:7070/#token=abc";
+        assert_eq!(host().describe(&event).as_deref(), Some(expected));
+    }
+
     fn connected(rtt_ms: f64) -> Event {
         Event::Connected { session: "ab12".into(), way: direct(), rtt_ms }
     }

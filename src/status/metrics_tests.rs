@@ -208,3 +208,19 @@ proptest! {
         prop_assert_eq!(buckets.last().map(|bucket| bucket.value), Some(milliseconds.len() as f64));
     }
 }
+
+#[test]
+fn quantiles_are_read_off_the_buckets() {
+    let mut metrics = Metrics::new(SystemTime::UNIX_EPOCH);
+    assert_eq!((metrics.quantile_ms(0.5), metrics.by_status().len()), (None, 0));
+    (0..99).for_each(|_| metrics.answered(200, Duration::from_millis(7)));
+    metrics.answered(502, Duration::from_millis(400));
+    let (median, most) = (metrics.quantile_ms(0.5).unwrap(), metrics.quantile_ms(0.999).unwrap());
+    assert!((5.0..=10.0).contains(&median) && (250.0..=500.0).contains(&most), "{median} {most}");
+    assert_eq!(metrics.quantile_ms(1.0), Some(500.0));
+    let by_status: Vec<_> = metrics.by_status().into_iter().collect();
+    assert_eq!(by_status, [("200".to_owned(), 99), ("502".to_owned(), 1)]);
+    // What is above every bound counts as the highest.
+    (0..1000).for_each(|_| metrics.answered(200, Duration::from_secs(3600)));
+    assert_eq!(metrics.quantile_ms(0.5), Some(60_000.0));
+}

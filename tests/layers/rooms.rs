@@ -151,6 +151,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("run/client", &["access", "socks"], &[]),
     room("run/client/proxy/requests", &["gateway"], &[]),
     room("run/connections", &["socks"], &["sha2"]),
+    room("run/control/checking", &[], &["std::thread"]),
     room("run/control", &[], &["serde", "std::process", "std::time::SystemTime"]),
     room("run/dialer", &["access"], &[]),
     room("run/host/invitations", &[], &["std::time::SystemTime"]),

@@ -61,6 +61,7 @@ use super::supervision::Supervision;
 use super::table::Table;
 use super::turn::{Reporter, Stopper};
 use crate::access::logins::LoginLimiter;
+use crate::address::Target;
 use crate::config::ClientConfig;
 #[cfg(unix)]
 use crate::config::StreamTarget;
@@ -426,6 +427,10 @@ impl Side for Client {
 
     fn snapshot(&mut self) -> Snapshot {
         self.survey()
+    }
+
+    fn checked(&self) -> Option<Vec<Target>> {
+        Some(self.config.stun.clone())
     }
 
     fn metrics(&mut self) -> String {

@@ -14,6 +14,9 @@ use crate::net::stream::Stream;
 use crate::run::looks::WatcherId;
 use crate::run::table::Key;
 
+/// Time for a check, which ends by itself.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Time for the other side to take an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -131,6 +134,11 @@ impl Connection {
     /// The side has the request.
     pub(super) fn wait(&mut self, is_head: bool) {
         self.state = State::Waiting { is_head };
+    }
+
+    /// The answer waits for a check.
+    pub(super) fn await_check(&mut self, now: Instant) {
+        self.due_at = now + CHECK_TIMEOUT;
     }
 
     /// Sends an answer.

@@ -4,6 +4,7 @@
 //! loop a bounded amount of work and memory, and one that does not read is cut off: nothing here waits.
 
 mod answers;
+mod checking;
 mod connection;
 mod doors;
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use log::debug;
 
 pub(super) use self::answers::{counts, done, encoded, json, text};
+use self::checking::Checking;
 use self::connection::{Connection, State};
 use self::doors::{Door, name_of};
 use super::RunError;
@@ -24,6 +26,7 @@ use super::notice::{ControlNotice, Listening};
 use super::table::{Key, Table};
 use super::token::Source;
 use super::turn::Turn;
+use crate::address::Target;
 use crate::config::{AdminToken, ControlConfig};
 use crate::control::{self, Order, Wanted};
 use crate::http::Answer;
@@ -58,6 +61,7 @@ pub(super) struct Control {
     connections: Table<Connection>,
     /// What was asked for and is not answered.
     orders: VecDeque<(ControlKey, Order)>,
+    checking: Checking,
     /// A token that was generated.
     token: Option<AdminToken>,
     /// The deadline that is set.
@@ -71,6 +75,7 @@ impl Control {
             doors: Table::new(),
             connections: Table::new(),
             orders: VecDeque::new(),
+            checking: Checking::default(),
             token: None,
             due_at: None,
         }
@@ -164,6 +169,31 @@ impl Control {
             connection.answer(turn.now, answer);
             self.work(turn, key);
             self.set_deadline(turn);
+        }
+    }
+
+    /// Has a request answered with the findings of a check, once it is done.
+    pub(super) fn check(&mut self, turn: &mut Turn, key: ControlKey, stun: Vec<Target>) {
+        if !self.checking.begin(key, stun, turn.waker()) {
+            let busy = control::refusal(409, "a check is under way already; ask again when it is done");
+            return self.answer(turn, key, &busy);
+        }
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.await_check(turn.now);
+        }
+    }
+
+    /// Answers whoever asked for a check that is done.
+    pub(super) fn handle_woken(&mut self, turn: &mut Turn) {
+        match self.checking.poll() {
+            None => {}
+            Some((key, findings)) if findings.is_empty() => {
+                self.answer(turn, key, &control::refusal(500, "the check failed"));
+            }
+            Some((key, findings)) => {
+                let findings = String::from_utf8_lossy(&findings).into_owned();
+                self.answer(turn, key, &Answer::content(200, "application/x-ndjson", findings));
+            }
         }
     }
 

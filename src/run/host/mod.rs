@@ -30,7 +30,7 @@ use self::reload::Publication;
 use self::reverse::ReverseListener;
 use self::tickets::Tickets;
 use self::uplink::Uplink;
-use crate::address::{Endpoint, ListenAddress};
+use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{HostConfig, Rule, SharedService};
 use crate::control::Order;
 use crate::http::Answer;
@@ -337,6 +337,10 @@ impl Side for Host {
 
     fn snapshot(&mut self) -> Snapshot {
         self.survey()
+    }
+
+    fn checked(&self) -> Option<Vec<Target>> {
+        Some(self.config.stun.clone())
     }
 
     fn metrics(&mut self) -> String {

@@ -25,6 +25,7 @@ pub(super) fn handle<S: Side + ?Sized>(side: &mut S, notice: ControlNotice) {
     while let Some((key, order)) = side.core().control.poll_order() {
         match order {
             Order::Events(interval) => follow(side, key, interval),
+            Order::Check => check(side, key),
             order => {
                 let answer = obey(side, order);
                 let core = side.core();
@@ -54,6 +55,15 @@ fn follow<S: Side + ?Sized>(side: &mut S, key: ControlKey, interval: Option<Dura
     // What was reported before is not for this one.
     core.control.follow(&mut core.turn);
     core.control.begin_to_follow(&mut core.turn, key, (interval, first));
+}
+
+fn check<S: Side + ?Sized>(side: &mut S, key: ControlKey) {
+    let stun = side.checked();
+    let core = side.core();
+    match stun {
+        Some(stun) => core.control.check(&mut core.turn, key, stun),
+        None => core.control.answer(&mut core.turn, key, &refusal(404, "a server has no paths to check")),
+    }
 }
 
 fn obey<S: Side + ?Sized>(side: &mut S, order: Order) -> Answer {

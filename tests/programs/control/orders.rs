@@ -1,9 +1,10 @@
-use std::io::Read as _;
+use std::io::{BufReader, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::Socket;
+use crate::common::http::Answer;
 use crate::common::pinhole::{Pair, Pinhole, text};
 use crate::common::services::echo;
 use crate::common::{connect, ping, wait_until};
@@ -182,6 +183,27 @@ fn an_invitation_lets_a_client_in_until_it_is_taken_back() {
         (404, json!([]))
     );
     host.stop();
+}
+
+#[test]
+fn a_check_is_run_beside_everything_else() {
+    let pair = Pair::of(echo());
+    let host = Socket::of("host", &pair.host);
+    let mut stream = connect(pair.local);
+    let mut asking = host.connect();
+    asking.write_all(b"GET /v1/check HTTP/1.1\r\n\r\n").unwrap();
+    ping(&mut stream);
+    let answer = Answer::read(&mut BufReader::new(asking)).unwrap();
+    assert_eq!((answer.status, answer.field("content-type")), (200, Some("application/x-ndjson")));
+    let found: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(found.iter().any(|finding| finding["event"] == "network"), "{found:?}");
+    // Whoever leaves before it is done keeps nobody out for long.
+    let mut leaving = host.connect();
+    leaving.write_all(b"GET /v1/check HTTP/1.1\r\n\r\n").unwrap();
+    drop(leaving);
+    wait_until("the next check runs", || host.ask("GET", "/v1/check", "").status == 200);
+    drop(stream);
+    pair.stop();
 }
 
 #[test]
