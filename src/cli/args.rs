@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::check::CheckArguments;
 use super::choices::{OUTPUT_HELP, PROXY_HELP};
 use super::client::ClientArguments;
-use super::documents::{CompletionsArguments, ManualArguments};
+use super::documents::{CompletionsArguments, ManualArguments, NamesArguments};
 use super::host::HostArguments;
 use super::ping::PingArguments;
 #[cfg(unix)]
@@ -139,6 +139,9 @@ pub enum Action {
     Demo(DemoArguments),
     /// Print what makes a shell complete commands and options
     Completions(CompletionsArguments),
+    /// Print names, for completions
+    #[command(hide = true)]
+    Names(NamesArguments),
     /// Write the pages of the manual
     #[command(hide = true)]
     Man(ManualArguments),

@@ -8,7 +8,7 @@ use super::check;
 use super::choices;
 use super::client::{self, ClientSurroundings};
 use super::control::{self, ControlArguments, ControlSurroundings};
-use super::documents::Document;
+use super::documents::{Document, NameKind};
 use super::failure::UsageError;
 use super::host::{self, HostSurroundings};
 use super::hosts::{self, Asked, Change};
@@ -18,7 +18,7 @@ use super::logging::Verbosity;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
 #[cfg(unix)]
-use super::running::Task;
+use super::running::{self, Task};
 use super::saving::SavedName;
 use super::secrets::PIN;
 #[cfg(feature = "server")]
@@ -240,6 +240,15 @@ pub(super) fn command(arguments: Arguments, surroundings: Surroundings<'_>) -> R
             Asked::List(text) => Ok(Command::Print(text).into()),
             Asked::Removal(change) => Ok(Command::SaveHosts(Box::new(change)).into()),
         },
+        // A shell that completes shows no error.
+        Some(Action::Names(names)) => Ok(Command::Print(match names.kind {
+            NameKind::Saved => hosts::names(config.as_deref()),
+            #[cfg(unix)]
+            NameKind::Running => running::names(&control.folders),
+            #[cfg(not(unix))]
+            NameKind::Running => String::new(),
+        })
+        .into()),
         Some(Action::Demo(demo)) => Ok(Command::Demo(output(demo.json)).into()),
         Some(Action::Completions(completions)) => {
             Ok(Command::Document(Document::Completions(completions.shell), output(false)).into())

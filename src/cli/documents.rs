@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
 use super::manual::{self, Table};
@@ -16,6 +16,23 @@ pub struct CompletionsArguments {
     /// The shell that completes
     #[arg(value_name = "SHELL", value_enum)]
     pub shell: Shell,
+}
+
+/// Arguments of `pinhole names`.
+#[derive(Debug, Args)]
+pub struct NamesArguments {
+    /// Whose
+    #[arg(value_name = "KIND", value_enum)]
+    pub kind: NameKind,
+}
+
+/// Whose names a shell completes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NameKind {
+    /// Hosts that are saved.
+    Saved,
+    /// Processes that run.
+    Running,
 }
 
 /// Arguments of `pinhole man`.
@@ -67,8 +84,66 @@ pub fn completions(shell: Shell, mut command: Command) -> Vec<u8> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
+    let (end, names) = names(shell);
+    if let Some(at) = end.and_then(|end| script.windows(end.len()).rposition(|part| part == end.as_bytes())) {
+        script.truncate(at);
+    }
+    script.extend_from_slice(names.as_bytes());
     script
 }
+
+/// Returns what has a shell complete the names of saved hosts and of running processes, too, and from where on it takes
+/// the place of clap's script. That one knows no names.
+fn names(shell: Shell) -> (Option<&'static str>, &'static str) {
+    match shell {
+        Shell::Bash => (None, BASH_NAMES),
+        Shell::Zsh => (Some(ZSH_END), ZSH_NAMES),
+        Shell::Fish => (None, FISH_NAMES),
+        // Those who use the others are few.
+        _ => (None, ""),
+    }
+}
+
+const BASH_NAMES: &str = r#"
+_pinhole_names() {
+    _pinhole "$@"
+    local current="${COMP_WORDS[COMP_CWORD]}" before="${COMP_WORDS[COMP_CWORD-1]}" kind=""
+    [[ $current == -* || $before == -* ]] && return
+    case "${COMP_WORDS[1]}" in
+        client|ping|check) kind=saved ;;
+        status|invite|uninvite) kind=running ;;
+        *) return ;;
+    esac
+    COMPREPLY+=($(compgen -W "$(pinhole names $kind 2>/dev/null)" -- "$current"))
+}
+complete -F _pinhole_names -o bashdefault -o default pinhole
+"#;
+
+/// Where a script of zsh says whose it is, as the file of a function or by itself.
+const ZSH_END: &str = "if [ \"$funcstack[1]\" = \"_pinhole\" ]; then";
+
+const ZSH_NAMES: &str = r#"
+_pinhole_names() {
+    local kind=""
+    case "${words[2]}" in
+        client|ping|check) kind=saved ;;
+        status|invite|uninvite) kind=running ;;
+    esac
+    if [[ -n $kind && $CURRENT -gt 2 && ${words[CURRENT]} != -* && ${words[CURRENT-1]} != -* ]]; then
+        compadd -- ${(f)"$(pinhole names $kind 2>/dev/null)"}
+    fi
+    _pinhole "$@"
+}
+compdef _pinhole_names pinhole
+if [ "$funcstack[1]" = "_pinhole" ]; then
+    _pinhole_names "$@"
+fi
+"#;
+
+const FISH_NAMES: &str = r#"
+complete -c pinhole -n "__fish_seen_subcommand_from client ping check" -a "(pinhole names saved 2>/dev/null)"
+complete -c pinhole -n "__fish_seen_subcommand_from status invite uninvite" -a "(pinhole names running 2>/dev/null)"
+"#;
 
 fn write_pages(folder: &Path, command: &Command, tables: &[Table]) -> Result<(), String> {
     let failed = |path: &Path, error: io::Error| format!("{} cannot be written: {error}", path.display());

@@ -127,6 +127,11 @@ fn url(host: &SavedHost) -> Option<HostUrl> {
     parse::host_url(values.next()?.text.to_str()?).ok()
 }
 
+/// Returns the names of the saved hosts, one a line; none if they cannot be read.
+pub(super) fn names(config: Option<&Path>) -> String {
+    read(config).map(|saved| saved.iter().map(|host| format!("{}\n", host.name)).collect()).unwrap_or_default()
+}
+
 fn read(config: Option<&Path>) -> Result<SavedHosts, UsageError> {
     let missing = || UsageError::File("HOME names no folder, and saved hosts are below it; set HOME".to_owned());
     let path = config.ok_or_else(missing)?.join("pinhole/hosts.toml");

@@ -8,32 +8,13 @@ use serde::{Serialize, Serializer};
 
 pub use super::check::{Expectation, Finding, Side, StunResult};
 use super::date::rfc3339;
+pub use super::ping::Answer;
 pub use super::refusal::Refusal;
+pub use super::way::Way;
 use crate::config::SharedService;
 pub use crate::signaling::invitation::InvitationId;
 pub use crate::signaling::network::{Mapping, Network, Udp};
 pub use crate::signaling::rendezvous::HostId;
-
-/// How a session's messages travel; `path` in JSON, beside the fields of its event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "path", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Way {
-    /// Over the WebRTC DataChannel, peer to peer.
-    Direct {
-        /// Kinds of the local and the remote candidate, as `host/srflx`.
-        candidates: String,
-        /// Our address on the path.
-        local: SocketAddr,
-        /// The peer's address on the path.
-        remote: SocketAddr,
-    },
-    /// Over the signaling WebSocket, sealed end to end.
-    Relayed {
-        /// Why the path is not direct, as a sentence.
-        reason: String,
-    },
-}
 
 /// Target of a local address; in JSON its name, or `proxy`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -473,52 +454,6 @@ pub enum Event {
         /// Median round trip of small requests in milliseconds.
         round_trip_ms: f64,
     },
-    /// The host answered a `pinhole ping`.
-    #[non_exhaustive]
-    Reply {
-        /// What the host is called.
-        host: String,
-        /// The session.
-        session: String,
-        /// Which PING was answered, from 1.
-        number: u64,
-        /// How messages travel.
-        #[serde(flatten)]
-        way: Way,
-        /// The time from the PING to its answer, in milliseconds.
-        rtt_ms: f64,
-    },
-    /// The host did not answer a `pinhole ping` before the next one was due.
-    #[non_exhaustive]
-    NoReply {
-        /// What the host is called.
-        host: String,
-        /// Which PING was not answered, from 1.
-        number: u64,
-        /// How long it has been waited for, in milliseconds.
-        waited_ms: u64,
-    },
-    /// A `pinhole ping` is over.
-    #[non_exhaustive]
-    Pinged {
-        /// What the host is called.
-        host: String,
-        /// Number of PINGs.
-        sent: u64,
-        /// Number of answers.
-        answered: u64,
-        /// Number of answers that came directly.
-        direct: u64,
-        /// Shortest time to an answer, in milliseconds.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        min_ms: Option<f64>,
-        /// Median of the last 10,000.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        median_ms: Option<f64>,
-        /// Longest one.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        max_ms: Option<f64>,
-    },
     /// Something a person should know that ends nothing: a wrong pin was tried, or the target does not answer.
     #[non_exhaustive]
     Warning {
@@ -538,4 +473,7 @@ pub enum Event {
     /// A finding of `pinhole check`.
     #[serde(untagged)]
     Check(Finding),
+    /// What `pinhole ping` found.
+    #[serde(untagged)]
+    Ping(Answer),
 }

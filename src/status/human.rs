@@ -8,6 +8,7 @@ use super::event::{Appearance, Event, StreamEnd, Way};
 use super::guests;
 use super::invitation::{Entrance, Invitation, WayIn};
 use super::paint::Paint;
+use super::ping;
 use super::serving;
 use super::style::{Role, Streams, Style};
 use super::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, moved, round_trip, sanitize};
@@ -173,25 +174,7 @@ impl Human {
                 "success: {} fetched through the tunnel and checked, {mbit_per_s} Mbit/s, round trip {round_trip_ms} ms",
                 text::bytes(*bytes)
             ),
-            Event::Reply { host, way, rtt_ms, .. } => {
-                format!("reply from {} {} in {}", sanitize(host, MAX_PEER_TEXT), via(way), round_trip(*rtt_ms))
-            }
-            Event::NoReply { host, waited_ms, .. } => format!(
-                "no reply from {} for {}",
-                sanitize(host, MAX_PEER_TEXT),
-                text::duration(Duration::from_millis(*waited_ms))
-            ),
-            Event::Pinged { host, sent, answered, direct, min_ms, median_ms, max_ms } => {
-                let host = sanitize(host, MAX_PEER_TEXT);
-                let times = match (min_ms, median_ms, max_ms) {
-                    (Some(min), Some(median), Some(max)) => {
-                        let [min, median, max] = [min, median, max].map(|time| round_trip(*time));
-                        format!("; least {min}, median {median}, most {max}")
-                    }
-                    _ => String::new(),
-                };
-                format!("{host}: {sent} sent, {answered} answered, {direct} of them directly{times}")
-            }
+            Event::Ping(answer) => ping::describe(answer),
             Event::Check(finding) => check::describe(finding, &paint),
             Event::Warning { message, .. } => {
                 format!("{} {}", Paint(self.style.error_colour).yellow("warning:"), sanitize(message, MAX_MESSAGE))
@@ -238,16 +221,6 @@ fn how(way: &Way) -> String {
         Way::Relayed { reason } => {
             format!("relayed over the signaling connection, because {}", sanitize(reason, MAX_MESSAGE))
         }
-    }
-}
-
-/// Says by which way an answer came.
-fn via(way: &Way) -> String {
-    match way {
-        Way::Direct { candidates, remote, .. } => {
-            format!("via direct {remote} ({})", sanitize(candidates, MAX_PEER_TEXT))
-        }
-        Way::Relayed { reason } => format!("via relay ({})", sanitize(reason, MAX_MESSAGE)),
     }
 }
 

@@ -17,6 +17,7 @@ pub(crate) mod json;
 pub mod metrics;
 pub(crate) mod overview;
 mod paint;
+mod ping;
 #[cfg(feature = "cli")]
 pub mod printer;
 #[cfg(feature = "cli")]
@@ -29,3 +30,4 @@ pub mod snapshot;
 pub mod style;
 pub mod summary;
 pub mod text;
+mod way;

@@ -80,9 +80,7 @@ impl Reporter {
                     | Event::Reloaded { .. }
                     | Event::Request { .. }
                     | Event::Refused { .. }
-                    | Event::Reply { .. }
-                    | Event::NoReply { .. }
-                    | Event::Pinged { .. }
+                    | Event::Ping(_)
                     | Event::Demo { .. }
                     | Event::Check(_) => out,
                 };

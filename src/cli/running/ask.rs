@@ -13,6 +13,9 @@ use super::place::{self, Found, Socket};
 /// Time beyond [`PATIENCE`] for a socket that does not even take a connection.
 const SLACK: Duration = Duration::from_millis(200);
 
+/// What a process says of itself, or why it says nothing.
+pub(super) type State<'a> = Result<&'a Value, &'a AskError>;
+
 /// A process, or what is left of one.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -60,7 +63,7 @@ impl Processes {
     }
 
     /// Returns all.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Socket, Result<&Value, &AskError>)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Socket, State<'_>)> {
         self.all.iter().map(|process| (&process.socket, process.status.as_ref()))
     }
 

@@ -9,7 +9,7 @@ use super::arguments::{EndingTime, InviteArguments, Label, ServiceName, Uninvite
 use super::ask::{Processes, object, tell};
 use super::http::{Answer, AskError};
 use super::place::Socket;
-use super::{Ending, Scene, status};
+use super::{Ending, Scene, absent, lines};
 use crate::cli::prompt::Prompter;
 use crate::cli::question::{Ask, NoAnswer, Question, ask_until};
 use crate::cli::secret_file::{self, Secret};
@@ -90,7 +90,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
     };
     let expires = text("expires");
     let said = match arguments.json {
-        true => status::as_line(&serde_json::json!({ "event": "invited", "id": id, "url": url, "expires": expires })),
+        true => lines::as_line(&serde_json::json!({ "event": "invited", "id": id, "url": url, "expires": expires })),
         false => {
             let named = if host.is_named { format!("{} ", shell_quote(&host.socket.name)) } else { String::new() };
             let issued = Issued {
@@ -103,7 +103,7 @@ fn make(arguments: &InviteArguments, scene: &Scene) -> Result<(), Ending> {
             format!("{}\n", issued.text(&Style { qr: arguments.qr, ..Style::of_process(Streams::Silent) }))
         }
     };
-    status::print(&said).map_err(|error| failed("system", error))
+    lines::print(&said).map_err(|error| failed("system", error))
 }
 
 fn take_back(arguments: &UninviteArguments, scene: &Scene) -> Result<(), Ending> {
@@ -119,7 +119,7 @@ fn take_back(arguments: &UninviteArguments, scene: &Scene) -> Result<(), Ending>
         true => Ok(()),
         false => {
             let said = format!("The invitation {id} of {} is taken back; its sessions end.\n", host.name());
-            status::print(&said).map_err(|error| failed("system", error))
+            lines::print(&said).map_err(|error| failed("system", error))
         }
     }
 }
@@ -157,7 +157,7 @@ fn find(name: Option<&ProcessName>, scene: &Scene) -> Result<Host, Ending> {
                 ),
             ),
             (Some(_), None) => failed("no-host", "no host runs here: pinhole host starts one"),
-            (None, _) => match status::nothing(&processes, name, scene) {
+            (None, _) => match absent::nothing(&processes, name, scene) {
                 Ending::Failed(code, sentence) => failed(code, format!("{sentence}: pinhole host starts a host")),
                 other => other,
             },

@@ -1,9 +1,11 @@
 //! `pinhole status`, `invite` and `uninvite`: they ask processes that run on this machine, each by its socket.
 
+mod absent;
 mod arguments;
 mod ask;
 mod http;
 mod invite;
+mod lines;
 mod place;
 mod show;
 mod status;
@@ -18,6 +20,17 @@ pub use arguments::{InviteArguments, StatusArguments, UninviteArguments};
 pub(in crate::cli) use arguments::{INVITE_EXAMPLES, STATUS_EXAMPLES, UNINVITE_EXAMPLES};
 
 use std::path::PathBuf;
+
+use crate::config::{ControlFolder, ProcessName};
+
+/// Returns the names of the sockets there are, one a line. Nobody is asked: a shell waits for this.
+pub(super) fn names(folders: &[ControlFolder]) -> String {
+    let folders: Vec<PathBuf> = folders.iter().map(|folder| folder.path.clone()).collect();
+    let sockets = place::sockets(&folders).sockets.into_iter();
+    // What is no name of a process could be more than a word to a shell.
+    let names = sockets.filter_map(|socket| socket.name.parse::<ProcessName>().ok());
+    names.map(|name| format!("{name}\n")).collect()
+}
 
 /// What one of these commands is to do.
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::ask::State;
 use super::place::Socket;
-use super::status::State;
 use crate::status::text::{self, MAX_MESSAGE, MAX_PEER_TEXT, sanitize};
 
 /// Most entries of a list that are shown; how many more there are is said.

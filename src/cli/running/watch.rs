@@ -17,7 +17,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::ask::{Processes, object};
 use super::http::{self, AskError};
 use super::place::{self, Socket};
-use super::{Ending, Scene, status};
+use super::{Ending, Scene, absent, lines};
 
 /// What is followed: a process says how it is at once, and then when that changes, at most once a second.
 const EVENTS: &str = "/v1/events?status=1000";
@@ -74,7 +74,7 @@ pub(super) fn watch(name: Option<&str>, is_json: bool, scene: &Scene) -> Ending 
         if watch.is_over() {
             return match watch.was_there {
                 true => Ending::Done,
-                false => status::nothing(&Processes::ask(&scene.folders, name), name, scene),
+                false => absent::nothing(&Processes::ask(&scene.folders, name), name, scene),
             };
         }
         if is_changed && !is_json && drawn.is_none_or(|at| at.elapsed() >= PAUSE) {
@@ -121,7 +121,7 @@ impl Watch {
                     self.was_there = true;
                     let is_status = value.get("event").and_then(Value::as_str) == Some("status");
                     if is_json {
-                        status::print(&status::line(&socket, Ok(&value)))?;
+                        lines::print(&lines::line(&socket, Ok(&value)))?;
                     }
                     if is_status {
                         self.known.insert(socket, Known::Status(value));
@@ -153,7 +153,7 @@ impl Watch {
             Known::Status(status) => Some((socket, Ok(status))),
             Known::Gone(error) => Some((socket, Err(error))),
         });
-        self.screen.draw(&status::picture(shown))
+        self.screen.draw(&lines::picture(shown))
     }
 }
 
@@ -203,11 +203,11 @@ impl Screen {
         match self {
             Screen::Terminal(terminal) => {
                 let (rows, columns) = terminal.size();
-                status::print(&framed(picture, usize::from(rows), usize::from(columns)))
+                lines::print(&framed(picture, usize::from(rows), usize::from(columns)))
             }
             Screen::Paper { is_first } => {
                 let break_above = if std::mem::take(is_first) { "" } else { "\n" };
-                status::print(&format!("{break_above}{picture}"))
+                lines::print(&format!("{break_above}{picture}"))
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::run::sessions::way;
 use crate::run::side::Side;
 use crate::run::signals::HangUps;
 use crate::run::{Reporter, RunError};
-use crate::status::event::{Event, Way};
+use crate::status::event::{Answer, Event, Way};
 
 /// Number of round trips of which the median is told: the last ones.
 const MAX_TIMES: usize = 10_000;
@@ -135,7 +135,7 @@ impl Pinging {
     }
 
     /// Notes an answer. Returns what is told of it.
-    fn answer(&mut self, session: String, way: Way, time: Duration) -> Event {
+    fn answer(&mut self, session: String, way: Way, time: Duration) -> Answer {
         self.waiting = None;
         self.answered += 1;
         let (least, most) = self.bounds.unwrap_or((time, time));
@@ -148,7 +148,7 @@ impl Pinging {
             Way::Direct { .. } => self.direct += 1,
             Way::Relayed { reason } => self.reason.clone_from(reason),
         }
-        Event::Reply { host: self.name.clone(), session, number: self.sent, way, rtt_ms: millis(time) }
+        Answer::Reply { host: self.name.clone(), session, number: self.sent, way, rtt_ms: millis(time) }
     }
 
     /// Tells whether nothing more is to be found out.
@@ -167,11 +167,11 @@ impl Pinging {
         }
     }
 
-    fn summary(&self) -> Event {
+    fn summary(&self) -> Answer {
         let (min, max) = self.bounds.unzip();
         let mut times: Vec<Duration> = self.times.iter().copied().collect();
         times.sort_unstable();
-        Event::Pinged {
+        Answer::Pinged {
             host: self.name.clone(),
             sent: self.sent,
             answered: self.answered,
@@ -203,8 +203,8 @@ impl Client {
         ping.rounds += 1;
         if let Some(since) = ping.waiting {
             let waited_ms = u64::try_from(now.saturating_duration_since(since).as_millis()).unwrap_or(u64::MAX);
-            let event = Event::NoReply { host: ping.name.clone(), number: ping.sent, waited_ms };
-            self.core.turn.report(&event);
+            let event = Answer::NoReply { host: ping.name.clone(), number: ping.sent, waited_ms };
+            self.core.turn.report(&Event::Ping(event));
         }
         self.ping_again();
     }
@@ -232,7 +232,7 @@ impl Client {
         let Some(entry) = self.core.sessions.get_mut(session) else { return };
         let event = ping.answer(entry.name.clone(), way(entry.session.path()), time);
         let is_over = ping.is_over();
-        self.core.turn.report(&event);
+        self.core.turn.report(&Event::Ping(event));
         if is_over {
             self.leave(None);
         }
@@ -241,7 +241,7 @@ impl Client {
     /// Reports what came of a ping that is over.
     pub(super) fn sum_up(&mut self) {
         if let Some(ping) = self.ping.as_ref().filter(|ping| ping.is_begun) {
-            self.core.turn.report(&ping.summary());
+            self.core.turn.report(&Event::Ping(ping.summary()));
         }
     }
 }
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn the_summary_has_the_last_times_and_all_extremes() {
         let mut ping = pinging(false);
-        let none = Event::Pinged {
+        let none = Answer::Pinged {
             host: "nas".to_owned(),
             sent: 0,
             answered: 0,
@@ -300,7 +300,7 @@ mod tests {
             ping.answer(String::new(), direct(), Duration::from_millis(ms));
         }
         assert_eq!(ping.times.len(), MAX_TIMES);
-        let Event::Pinged { min_ms, median_ms, max_ms, answered, .. } = ping.summary() else { panic!("no summary") };
+        let Answer::Pinged { min_ms, median_ms, max_ms, answered, .. } = ping.summary() else { panic!("no summary") };
         assert_eq!((min_ms, median_ms, max_ms), (Some(1.0), Some(20.0), Some(900.0)));
         assert_eq!(answered, 2 + MAX_TIMES as u64);
     }

@@ -9,7 +9,7 @@ use crate::net::world::Machine;
 use crate::run::PingPlan;
 use crate::session::Reach;
 use crate::signaling::pin::Pin;
-use crate::status::event::{Event, Way};
+use crate::status::event::{Answer, Event, Way};
 
 const SERVICE: &str = "127.0.0.1:80";
 const OFFICE: &str = "10.0.0.1";
@@ -41,11 +41,11 @@ impl Pair {
 }
 
 fn is_reply(event: &Event) -> bool {
-    matches!(event, Event::Reply { .. })
+    matches!(event, Event::Ping(Answer::Reply { .. }))
 }
 
 fn is_direct(event: &Event) -> bool {
-    matches!(event, Event::Reply { way: Way::Direct { .. }, .. })
+    matches!(event, Event::Ping(Answer::Reply { way: Way::Direct { .. }, .. }))
 }
 
 fn is_over(event: &Event) -> bool {
@@ -55,7 +55,7 @@ fn is_over(event: &Event) -> bool {
 /// Returns the summary, which is said once.
 fn summary(events: &[Event]) -> (u64, u64, u64) {
     let mut all = events.iter().filter_map(|event| match event {
-        Event::Pinged { sent, answered, direct, .. } => Some((*sent, *answered, *direct)),
+        Event::Ping(Answer::Pinged { sent, answered, direct, .. }) => Some((*sent, *answered, *direct)),
         _ => None,
     });
     let first = all.next().expect("there is a summary");
@@ -72,7 +72,7 @@ fn each_answer_is_told_with_its_path_and_a_count_ends_it() {
         assert!(pair.world.end(ping).is_some_and(Result::is_ok), "{}", pair.world.report());
         let replies: Vec<&Event> = events.iter().filter(|event| is_reply(event)).collect();
         let numbers = replies.iter().filter_map(|event| match event {
-            Event::Reply { host, number, rtt_ms, .. } => Some((host.as_str(), *number, *rtt_ms > 0.0)),
+            Event::Ping(Answer::Reply { host, number, rtt_ms, .. }) => Some((host.as_str(), *number, *rtt_ms > 0.0)),
             _ => None,
         });
         let expected = (1..=5).map(|number| (OFFICE, number, true));
@@ -109,7 +109,7 @@ fn what_is_not_answered_is_said_and_is_no_answer() {
     let ping = pair.world.ping(pair.home, client_of(OFFICE), PingPlan { count: Some(8), ..PLAN });
     pair.world.until("an answer", |world| world.times_said(ping, is_reply) == 3);
     pair.world.cut(pair.office, pair.home, true);
-    let is_missed = |event: &Event| matches!(event, Event::NoReply { number: 4, waited_ms: 1000.., .. });
+    let is_missed = |event: &Event| matches!(event, Event::Ping(Answer::NoReply { number: 4, waited_ms: 1000.., .. }));
     pair.world.until("no answer", |world| world.times_said(ping, is_missed) == 2);
     pair.world.cut(pair.office, pair.home, false);
     pair.world.until("its end", |world| world.end(ping).is_some());
@@ -132,7 +132,7 @@ fn a_ping_is_stopped_in_order_and_sums_up() {
     pair.world.pass(Duration::from_secs(1));
     pair.world.stop(early);
     pair.world.until("its end", |world| world.end(early).is_some());
-    assert!(!pair.world.said(early, |event| matches!(event, Event::Pinged { .. })));
+    assert!(!pair.world.said(early, |event| matches!(event, Event::Ping(Answer::Pinged { .. }))));
 }
 
 #[test]

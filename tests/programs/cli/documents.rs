@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -40,6 +41,60 @@ fn shells_can_read_their_completions() {
         assert!(ended.status.success() && ended.stderr.is_empty(), "{}: {ended:?}", shell.display());
     }
     run(&["completions", "tcsh"]).expect(2, &["invalid value 'tcsh'", "possible values: bash"]);
+}
+
+#[test]
+fn names_of_saved_hosts_and_running_processes_are_completed() {
+    let folder = Folder::new("names");
+    let saved = folder.0.join("config/pinhole");
+    fs::create_dir_all(&saved).unwrap();
+    fs::write(saved.join("hosts.toml"), "[host.nas]\nurl = \"ws://a\"\n[host.attic]\nurl = \"ws://b\"\n").unwrap();
+    let sockets = folder.0.join("run/pinhole");
+    fs::create_dir_all(&sockets).unwrap();
+    let _web = UnixListener::bind(sockets.join("web.sock")).unwrap();
+    let _odd = UnixListener::bind(sockets.join("$(touch x).sock")).unwrap();
+    let binary = command(&[]);
+    let path =
+        format!("{}:{}", Path::new(binary.get_program()).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let scripts = [
+        (
+            "bash",
+            "source /dev/stdin; COMP_WORDS=(pinhole $1 ''); COMP_CWORD=2; _pinhole_names pinhole '' $1; \
+             printf '%s\\n' \"${COMPREPLY[@]}\"",
+        ),
+        (
+            "zsh",
+            "compdef() {}; source /dev/stdin; _pinhole() {}; compadd() { shift; print -l -- $@ }; \
+             words=(pinhole $1 ''); CURRENT=3; _pinhole_names",
+        ),
+        ("fish", "source -; complete -C \"pinhole $argv[-1] \""),
+    ];
+    for (shell, script) in scripts {
+        let Some(program) = program(shell, &format!("names in {shell}")) else { continue };
+        let completions = run(&["completions", shell]).stdout;
+        for (name, expected) in
+            [("client", &["attic", "nas"][..]), ("check", &["attic", "nas"]), ("status", &["web"]), ("demo", &[])]
+        {
+            let mut reader = Command::new(&program);
+            if shell != "fish" {
+                reader.arg("-f");
+            }
+            reader.arg("-c").arg(script).args((shell != "fish").then_some("-")).arg(name);
+            reader.env("PATH", &path).env("XDG_CONFIG_HOME", folder.0.join("config"));
+            reader.env("XDG_RUNTIME_DIR", folder.0.join("run")).env("TMPDIR", &folder.0).env("HOME", &folder.0);
+            let mut reader =
+                reader.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            reader.stdin.take().unwrap().write_all(completions.as_bytes()).unwrap();
+            let ended = reader.wait_with_output().unwrap();
+            let said = String::from_utf8(ended.stdout).unwrap();
+            let known = ["attic", "nas", "web"];
+            let mut found: Vec<&str> = said.split_whitespace().filter(|word| known.contains(word)).collect();
+            found.sort_unstable();
+            assert_eq!(found, expected, "{shell} {name}: {said} {}", String::from_utf8_lossy(&ended.stderr));
+            assert!(!said.contains("touch"), "{said}");
+        }
+    }
+    assert_eq!(run(&["names", "saved"]).code, Some(0));
 }
 
 #[test]
