@@ -40,11 +40,14 @@ const text = (page, selector) => page.$eval(selector, (node) => node.innerText);
 const rows = (page, section) => page.$$eval(`#${section} tbody tr`, (rows) => rows.map((row) => row.innerText));
 const count = (page, section, wanted) => until(`${wanted} rows of ${section}`, async () => (await rows(page, section)).length === wanted);
 
+const wait = (milliseconds) => new Promise((wake) => setTimeout(wake, milliseconds));
+
 // Presses a button of a section twice, as it asks for.
 async function press(page, section, label) {
   const button = await page.waitForSelector(`#${section} button[aria-label="${label}"]`);
   await button.click();
   assert.ok(await button.evaluate((node) => node.classList.contains('sure')), 'it asks whether that is meant');
+  await wait(500);
   await button.click();
 }
 
@@ -78,6 +81,12 @@ test('sessions are shown and ended, with the focus where it was', options, async
   // By the keyboard alone.
   await page.keyboard.press('Enter');
   assert.match(await text(page, '#said'), new RegExp(`Press again to end session ${two.session}`));
+  // A slip of the hand, and a key that is held, are no second press.
+  await page.keyboard.press('Enter');
+  await page.keyboard.down('Enter');
+  await page.keyboard.down('Enter');
+  await page.keyboard.up('Enter');
+  await wait(500);
   assert.equal((await rows(page, 'sessions')).length, 2);
   await page.keyboard.press('Enter');
   await count(page, 'sessions', 1);
@@ -187,7 +196,7 @@ test('a page that is open for days stays small', options, async () => {
   const process = await host();
   const page = await open(browser, process.admin);
   await page.waitForSelector('#content:not([hidden])');
-  const [events, samples, long, escaped] = await page.evaluate(async () => {
+  const [events, samples, long, escaped, listed] = await page.evaluate(async () => {
     const { Events } = await import('/news.js');
     const { Sessions } = await import('/peers.js');
     const { plain } = await import('/text.js');
@@ -202,11 +211,17 @@ test('a page that is open for days stays small', options, async () => {
     for (let second = 0; second < 1000; second += 1) {
       sessions.sample({ sessions: [{ session: 'a', sent_per_s: second, received_per_s: 0 }, { session: `gone ${second}`, sent_per_s: 1, received_per_s: 1 }] });
     }
+    const many = section();
+    const { Table } = await import('/tables.js');
+    const table = new Table(many, ['stream'], { caption: 'streams', empty: 'noStreams' });
+    table.show(Array.from({ length: 10_000 }, (_, number) => number), (number) => number, () => {}, 7);
+    const listed = [many.querySelectorAll('tbody tr').length, table.more.textContent];
     const escaped = plain('\u001b[31mred\u0000\u2028<b>');
-    return [list.querySelectorAll('tbody tr').length, [sessions.samples.size, sessions.samples.get('a').list.length], plain('\u202e'.repeat(1_000_000)).length, escaped];
+    return [list.querySelectorAll('tbody tr').length, [sessions.samples.size, sessions.samples.get('a').list.length], plain('\u202e'.repeat(1_000_000)).length, escaped, listed];
   });
   assert.equal(events, 200);
   assert.deepEqual(samples, [2, 120]);
+  assert.deepEqual(listed, [250, '9757 more are not listed.']);
   assert.ok(long < 3000, `${long}`);
   assert.equal(escaped, '\\u{1b}[31mred\\u{0}\\u{2028}<b>');
 });

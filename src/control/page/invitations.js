@@ -13,6 +13,7 @@ export class Invitations {
     const columns = ['label', 'id', 'services', 'expires', 'uses', 'action'];
     this.table = new Table(section, columns, { caption: 'invitations', empty: 'noInvitations', numbers: [4] });
     // The list stands before the form.
+    section.insertBefore(this.table.more, find('invite'));
     section.insertBefore(this.table.nothing, find('invite'));
     section.insertBefore(this.table.table, find('invite'));
     this.services = '';

@@ -1,7 +1,7 @@
 // Sessions with peers, their streams, services and forwards.
 
 import { say } from './words.js';
-import { Table, button, lines, set, sparkline, sureButton } from './tables.js';
+import { MOST, Table, button, lines, set, sparkline, sureButton } from './tables.js';
 import { bytes, milliseconds, plain, rate } from './text.js';
 import { ask, order, tell } from './asking.js';
 
@@ -51,7 +51,7 @@ export class Sessions {
   sample(status) {
     const now = performance.now();
     const known = new Set();
-    for (const session of status.sessions) {
+    for (const session of status.sessions.slice(0, MOST)) {
       known.add(session.session);
       const kept = this.samples.get(session.session) ?? { at: now - 1000, list: [] };
       // While nothing changes, nothing is said: that time counts, too.
@@ -75,7 +75,7 @@ export class Sessions {
     this.section.hidden = status.role === 'server';
     this.table.show(status.sessions, (session) => session.session, (row, session) => this.fill(row, session));
     if (this.opened && !status.sessions.some((session) => session.session === this.opened)) {
-      this.streams.over();
+      this.close();
     }
   }
 
@@ -127,10 +127,10 @@ export class Sessions {
 
 // The streams of the session that is opened.
 class Streams {
-  constructor(section) {
+  constructor(section, gone) {
     this.section = section;
+    this.gone = gone;
     this.title = section.querySelector('h2');
-    this.note = section.querySelector('.note');
     this.table = new Table(section, ['stream', 'target', 'address', 'bytes'], { caption: 'streams', empty: 'noStreams', numbers: [3] });
     this.id = null;
     this.timer = 0;
@@ -147,12 +147,6 @@ class Streams {
     clearTimeout(this.timer);
     this.id = null;
     this.section.hidden = true;
-    this.table.show([], () => '', () => {});
-  }
-
-  over() {
-    clearTimeout(this.timer);
-    set(this.note, say('sessionGone'));
     this.table.show([], () => '', () => {});
   }
 
@@ -174,7 +168,7 @@ class Streams {
       if (answer?.ok) {
         this.show(await answer.json());
       } else if (answer?.status === 404) {
-        return this.over();
+        return this.gone();
       }
     } catch { /* The next look may succeed. */ }
     if (this.id === id) {
@@ -184,13 +178,12 @@ class Streams {
   }
 
   show({ list, unlisted }) {
-    set(this.note, unlisted ? say('unlisted', unlisted) : '');
     this.table.show(list, (stream) => `${stream.stream} ${stream.address}`, (row, stream) => {
       lines(row, 0, [String(stream.stream)]);
       lines(row, 1, [stream.target ? plain(stream.target) : say('none')]);
       lines(row, 2, [plain(stream.address)]);
       lines(row, 3, [say('sentRate', bytes(stream.sent)), say('receivedRate', bytes(stream.received))]);
-    });
+    }, unlisted);
   }
 }
 

@@ -123,9 +123,9 @@ function retry() {
   find('content').classList.add('old');
   // Counted aloud, this would never be silent.
   sayLink(() => say('lost', left));
-  find('link').setAttribute('aria-live', 'off');
   clearInterval(countdown);
   countdown = setInterval(() => {
+    find('link').setAttribute('aria-live', 'off');
     left -= 1;
     if (left > 0) {
       sayLink(linkSays);

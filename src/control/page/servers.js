@@ -15,8 +15,6 @@ export class ServerTables {
     this.clients = table('clients', ['host', 'number', 'address', 'bytes', 'action'], 'noClients', [1, 3]);
     this.requests = table('requests', ['status', 'count'], 'noRequests', [1]);
     this.links = table('links', ['server', 'address', 'dialled', 'hosts', 'streams', 'waiting'], 'noLinks', [3, 4, 5]);
-    this.beyond = find('hosts').appendChild(document.createElement('p'));
-    this.beyond.className = 'note';
   }
 
   translate() {
@@ -30,8 +28,7 @@ export class ServerTables {
     this.find('clients').hidden = !isServer;
     this.find('requests').hidden = !requests;
     this.find('links').hidden = !links;
-    this.hosts.show(hosts, (host) => host.id, (row, host) => this.fillHost(row, host));
-    set(this.beyond, unlisted ? say('unlisted', unlisted) : '');
+    this.hosts.show(hosts, (host) => host.id, (row, host) => this.fillHost(row, host), unlisted);
     const clients = hosts.flatMap((host) => host.clients.map((client) => ({ host: host.id, ...client })));
     this.clients.show(clients, (client) => `${client.host} ${client.number}`, (row, client) => this.fillClient(row, client));
     if (requests) {

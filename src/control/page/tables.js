@@ -3,6 +3,12 @@
 import { say } from './words.js';
 import { plain } from './text.js';
 
+// Rows that a table shows. A page with ten thousand would be slow, and nobody would read it.
+export const MOST = 250;
+
+// Time within which a second press is taken for a slip of the hand, in milliseconds.
+const SLIP = 400;
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 // Makes an element with attributes.
@@ -51,13 +57,16 @@ export class Table {
     });
     this.body = this.table.appendChild(element('tbody', { role: 'rowgroup' }));
     this.nothing = element('p', { class: 'nothing' });
-    section.append(this.table, this.nothing);
+    this.beyond = 0;
+    this.more = element('p', { class: 'note' });
+    section.append(this.table, this.nothing, this.more);
     this.translate();
   }
 
   translate() {
     set(this.title, say(this.caption));
     set(this.nothing, say(this.empty));
+    set(this.more, this.beyond ? say('unlisted', this.beyond) : '');
     this.heads.forEach((head, index) => set(head, say(this.columns[index])));
     for (const { cells } of this.rows.values()) {
       cells.forEach((cell, index) => setAttribute(cell, 'data-label', say(this.columns[index])));
@@ -66,11 +75,13 @@ export class Table {
     this.nothing.hidden = this.rows.size > 0;
   }
 
-  // Shows items. `keyOf` names one; `fill` writes its cells, and is given the same row each time.
-  show(items, keyOf, fill) {
+  // Shows items. `keyOf` names one; `fill` writes its cells, and is given the same row each time. `beyond` is how many
+  // there are that the process itself did not list.
+  show(items, keyOf, fill, beyond = 0) {
+    this.beyond = beyond + Math.max(0, items.length - MOST);
     const gone = new Set(this.rows.keys());
     let before = null;
-    for (const item of items) {
+    for (const item of items.slice(0, MOST)) {
       const key = keyOf(item);
       gone.delete(key);
       let row = this.rows.get(key);
@@ -135,6 +146,8 @@ export function button(row, index, act) {
   if (!row.parts[part]) {
     const made = element('button', { type: 'button' });
     made.addEventListener('click', () => act(made));
+    // A key that is held down is one press.
+    made.addEventListener('keydown', (event) => event.repeat && event.preventDefault());
     row.parts[part] = row.cells[index].appendChild(made);
   }
   return row.parts[part];
@@ -145,11 +158,15 @@ export function button(row, index, act) {
 export function sureButton(row, index, { word, sure, label, name, warn, act }) {
   const made = button(row, index, () => {
     const state = row.parts.sure;
+    if (state.timer && performance.now() - state.since < SLIP) {
+      return;
+    }
     if (state.timer) {
       calm();
       state.act();
     } else {
       state.timer = setTimeout(calm, 5000);
+      state.since = performance.now();
       made.classList.add('sure');
       write();
       state.warn();
@@ -166,7 +183,7 @@ export function sureButton(row, index, { word, sure, label, name, warn, act }) {
     set(made, say(timer ? sureWord : calmWord));
     setAttribute(made, 'aria-label', timer ? `${say(sureWord)}: ${plain(of)}` : text);
   };
-  row.parts.sure = { timer: row.parts.sure?.timer ?? 0, word, sure, label, name, warn, act };
+  row.parts.sure = { timer: row.parts.sure?.timer ?? 0, since: row.parts.sure?.since ?? 0, word, sure, label, name, warn, act };
   write();
 }
 
