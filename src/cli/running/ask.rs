@@ -1,7 +1,7 @@
 //! Asks all running processes what they are doing, at the same time and each for a short while.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -47,14 +47,10 @@ impl Processes {
         drop(answered);
         let by = Instant::now() + PATIENCE + SLACK;
         let mut states: Vec<Option<Result<Value, AskError>>> = sockets.iter().map(|_| None).collect();
-        loop {
-            match answers.recv_timeout(by.saturating_duration_since(Instant::now())) {
-                Ok((number, status)) => {
-                    if let Some(state) = states.get_mut(number) {
-                        *state = Some(status);
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+        // Whoever has not answered by then, or never will, is silent.
+        while let Ok((number, status)) = answers.recv_timeout(by.saturating_duration_since(Instant::now())) {
+            if let Some(state) = states.get_mut(number) {
+                *state = Some(status);
             }
         }
         let states = states.into_iter().map(|state| state.unwrap_or(Err(AskError::Silent)));
