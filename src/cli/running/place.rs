@@ -37,15 +37,21 @@ pub(super) fn sockets(own: &[PathBuf]) -> Found {
 fn find(own: &[PathBuf], units: &Path) -> Found {
     let mut found = Found::default();
     // In a folder that somebody else made, sockets are of whoever that was.
-    own.iter().filter(|path| folder::check(path).is_ok()).for_each(|folder| found.look_into(folder));
-    let folders = fs::read_dir(units).into_iter().flatten().flatten();
-    for folder in folders.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).take(MAX_SOCKETS) {
-        if !own.contains(&folder.path()) {
-            found.look_into(&folder.path());
-        }
+    for path in own.iter().filter(|path| folder::check(path).is_ok()) {
+        found.look_into(path);
+        // The units of a user have theirs in there.
+        let inner = folders_in(path).filter(|inner| !own.contains(inner) && folder::check(inner).is_ok());
+        inner.for_each(|inner| found.look_into(&inner));
     }
+    folders_in(units).filter(|folder| !own.contains(folder)).for_each(|folder| found.look_into(&folder));
     found.sockets.sort();
     found
+}
+
+fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path()).take(MAX_SOCKETS)
 }
 
 impl Found {
@@ -82,17 +88,17 @@ mod tests {
         let root = std::env::temp_dir().join(format!("pinhole-place-{}", std::process::id()));
         let _ = fs::remove_dir_all(&root);
         let (own, units) = (root.join("own"), root.join("units"));
-        fs::create_dir_all(&own).unwrap();
+        fs::create_dir_all(own.join("mine")).unwrap();
         fs::create_dir_all(units.join("nas")).unwrap();
         fs::create_dir_all(units.join("other")).unwrap();
         let _held: Vec<UnixListener> =
-            [own.join("b.sock"), own.join("plain"), units.join("nas/nas.sock"), units.join("top.sock")]
+            [own.join("b.sock"), own.join("mine/a.sock"), own.join("plain"), units.join("nas/nas.sock"), units.join("top.sock")]
                 .iter()
                 .map(|path| UnixListener::bind(path).unwrap())
                 .collect();
         fs::write(own.join("file.sock"), "").unwrap();
         let names = |found: Found| found.sockets.into_iter().map(|socket| socket.name).collect::<Vec<_>>();
-        assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["b", "nas"]);
+        assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["a", "b", "nas"]);
         // A unit asks for itself, and nothing is there twice.
         assert_eq!(names(find(&[units.join("nas")], &units)), ["nas"]);
         assert_eq!(names(find(&[], Path::new("/nowhere"))), [""; 0]);
