@@ -18,7 +18,7 @@ help:
 	@echo "make demo           a host, a client and a web service on this machine, with real traffic"
 	@echo "make test           every test"
 	@echo "make dashboard-test the page of the control interface in headless Chromium (needs node, chromium, and what .ci/run installs with npm)"
-	@echo "make pictures       the pictures of the READMEs, from the program as it is (needs the same, and a Chinese font)"
+	@echo "make pictures       the pictures of the READMEs, from the program as it is (needs the same, a Chinese font, script and unshare of util-linux, and iproute2)"
 	@echo "make full           the end-to-end tests that are too long for every day: gigabytes, minutes"
 	@echo "make check          formatting, lints, documentation, layers"
 	@echo "make check-windows  type-check for Windows (needs gcc-mingw-w64-x86-64)"
@@ -52,6 +52,7 @@ dashboard-test:
 
 pictures:
 	$(CARGO) build
+	node docs/pictures/terminal.mjs
 	node docs/pictures/dashboard.mjs
 
 full:

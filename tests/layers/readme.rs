@@ -52,10 +52,10 @@ fn sections(text: &str) -> Vec<Section> {
     sections
 }
 
-/// Returns where the links of a line lead. Each language links to the others.
+/// Returns where the links of a line lead. Each language links to the others, and may have its own picture of the same.
 fn links(line: &str) -> impl Iterator<Item = String> {
     let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    targets.filter(|target| !target.starts_with("README")).map(str::to_owned)
+    targets.filter(|target| !target.starts_with("README")).map(|target| target.replace(".zh-TW.png", ".png"))
 }
 
 fn read(name: &str) -> String {
