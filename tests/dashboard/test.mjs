@@ -157,7 +157,7 @@ test('a host checks its network when it is asked to', options, async () => {
   await until('findings', async () => (await text(page, '#check-state')) === 'Done.');
   const found = await rows(page, 'check');
   assert.ok(found.some((row) => row.startsWith('interface')), found.join('\n'));
-  assert.ok(found.some((row) => row.startsWith('verdict')), found.join('\n'));
+  assert.ok(found.some((row) => row.startsWith('network')), found.join('\n'));
   clean(page);
 });
 
