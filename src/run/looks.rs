@@ -65,8 +65,10 @@ impl Looks {
         if self.is_planned || self.watchers.is_empty() {
             return None;
         }
-        for watcher in self.watchers.iter_mut().filter(|watcher| watcher.due_at.is_none()) {
-            watcher.due_at = Some(watcher.last.map_or(now, |last| (last + watcher.interval).max(now)));
+        for watcher in &mut self.watchers {
+            let at = watcher.last.map_or(now, |last| (last + watcher.interval).max(now));
+            // A look at rates that may fall is planned for later than that.
+            watcher.due_at = Some(watcher.due_at.map_or(at, |due_at| due_at.min(at)));
         }
         self.is_planned = true;
         self.plan()
@@ -114,10 +116,33 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::snapshot::{Side, Stage};
+    use crate::status::event::Way;
+    use crate::status::snapshot::{SessionState, SessionStatus, Side, Stage};
 
     fn snapshot() -> Snapshot {
         Snapshot::new(Side::Host, Stage::Serving)
+    }
+
+    fn moving() -> SessionStatus {
+        SessionStatus {
+            session: String::new(),
+            state: SessionState::Connected,
+            way: Way::Relayed { reason: String::new() },
+            signaling: None,
+            agent: None,
+            invitation: None,
+            rtt_ms: None,
+            connected_ms: None,
+            sent: 1,
+            received: 1,
+            sent_per_s: 1,
+            received_per_s: 0,
+            streams: 1,
+            losses: 0,
+            recoveries: 0,
+            retransmissions: 0,
+            bandwidth_per_s: None,
+        }
     }
 
     #[test]
@@ -140,6 +165,20 @@ mod tests {
         looks.forget(quick);
         looks.forget(slow);
         assert_eq!(looks.changed(at(2000)), None);
+    }
+
+    #[test]
+    fn what_moves_is_shown_at_the_pace_that_was_asked_for() {
+        let (mut looks, start) = (Looks::default(), Instant::now());
+        let watcher = looks.watch(start, Duration::from_millis(250));
+        let moving = Snapshot { sessions: vec![moving()], ..snapshot() };
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(looks.changed(start), Some(at(250)));
+        assert_eq!(looks.poll_due(at(250)), (true, None));
+        assert_eq!(looks.show(at(250), &moving), (vec![watcher], Some(at(1250))), "its rates may fall");
+        assert_eq!(looks.changed(at(260)), Some(at(500)), "a change does not wait for that");
+        assert_eq!(looks.poll_due(at(500)), (true, None));
+        assert_eq!(looks.show(at(500), &snapshot()), (vec![watcher], None));
     }
 
     #[test]

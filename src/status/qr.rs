@@ -28,8 +28,8 @@ pub(super) fn lines(text: &str, paint: &Paint) -> Option<Vec<String>> {
     Some(rows.map(line).collect())
 }
 
-/// Returns the rows of a code without the white around it, each with `1` for a dark cell and `0` for a light one; `None`
-/// if the text is too long for one.
+/// Returns the rows of a code without the white around it, with `1` for a dark cell and `0` for a light one; `None` if
+/// the text is too long for one.
 pub(crate) fn rows(text: &str) -> Option<Vec<String>> {
     let code = encode(text, QrCodeEcc::Medium)?;
     let row = |row| (0..code.size()).map(|column| if code.get_module(column, row) { '1' } else { '0' }).collect();

@@ -149,6 +149,18 @@ test('the page speaks two languages, and goes on in the one that was chosen', op
   clean(page);
 });
 
+test('a host checks its network when it is asked to', options, async () => {
+  const process = await host();
+  const page = await open(browser, process.admin);
+  await page.waitForSelector('#check:not([hidden])');
+  await page.click('#check-run');
+  await until('findings', async () => (await text(page, '#check-state')) === 'Done.');
+  const found = await rows(page, 'check');
+  assert.ok(found.some((row) => row.startsWith('interface')), found.join('\n'));
+  assert.ok(found.some((row) => row.startsWith('network')), found.join('\n'));
+  clean(page);
+});
+
 test('without the right token there is nothing to see', options, async () => {
   const process = await host();
   const { origin, hash } = new URL(process.admin);

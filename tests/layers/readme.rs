@@ -52,10 +52,13 @@ fn sections(text: &str) -> Vec<Section> {
     sections
 }
 
-/// Returns where the links of a line lead. Each language links to the others, and may have its own picture of the same.
+/// Returns where the links of a line lead. Each language links to the others, and has pictures of its own.
 fn links(line: &str) -> impl Iterator<Item = String> {
     let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    targets.filter(|target| !target.starts_with("README")).map(|target| target.replace(".zh-TW.png", ".png"))
+    targets
+        .filter(|target| !target.starts_with("README"))
+        .map(str::to_owned)
+        .map(|link| link.replace(".zh-TW.png", ".png"))
 }
 
 fn read(name: &str) -> String {

@@ -91,11 +91,16 @@ mod tests {
         fs::create_dir_all(own.join("mine")).unwrap();
         fs::create_dir_all(units.join("nas")).unwrap();
         fs::create_dir_all(units.join("other")).unwrap();
-        let _held: Vec<UnixListener> =
-            [own.join("b.sock"), own.join("mine/a.sock"), own.join("plain"), units.join("nas/nas.sock"), units.join("top.sock")]
-                .iter()
-                .map(|path| UnixListener::bind(path).unwrap())
-                .collect();
+        let _held: Vec<UnixListener> = [
+            own.join("b.sock"),
+            own.join("mine/a.sock"),
+            own.join("plain"),
+            units.join("nas/nas.sock"),
+            units.join("top.sock"),
+        ]
+        .iter()
+        .map(|path| UnixListener::bind(path).unwrap())
+        .collect();
         fs::write(own.join("file.sock"), "").unwrap();
         let names = |found: Found| found.sockets.into_iter().map(|socket| socket.name).collect::<Vec<_>>();
         assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["a", "b", "nas"]);

@@ -91,7 +91,6 @@ export class Check {
   constructor(section) {
     this.section = section;
     this.table = new Table(section, ['about', 'finding'], { caption: 'check', empty: 'noFindings' });
-    this.isKnown = false;
     this.isRunning = false;
     this.button = document.getElementById('check-run');
     this.state = document.getElementById('check-state');
@@ -103,19 +102,7 @@ export class Check {
   }
 
   show({ role }) {
-    if (!this.isKnown && role !== 'server') {
-      this.isKnown = true;
-      this.find();
-    }
-  }
-
-  // Finds out whether this process can check. One that can does not know the method, and one that cannot not the path.
-  async find() {
-    try {
-      this.section.hidden = (await ask('DELETE', '/v1/check')).status !== 405;
-    } catch {
-      this.isKnown = false;
-    }
+    this.section.hidden = role === 'server';
   }
 
   async run() {

@@ -6,7 +6,6 @@ use crate::http::Answer;
 use crate::run::control::{done, encoded, json, text};
 use crate::run::keys::SessionKey;
 use crate::status::overview::Made;
-use crate::status::qr;
 use crate::tunnel::GoAwayReason;
 
 impl Host {
@@ -40,7 +39,11 @@ impl Host {
         })?;
         let Issued { id, pin, urls, expires } = issued;
         let url = urls.first().cloned();
-        let qr = url.as_deref().and_then(qr::rows);
+        #[cfg(feature = "cli")]
+        let qr = url.as_deref().and_then(crate::status::qr::rows);
+        // The crate that draws codes comes with the program.
+        #[cfg(not(feature = "cli"))]
+        let qr = None;
         let made = Made { id, url, urls, pin: pin.reveal().to_owned(), expires, qr };
         Ok(json(201, encoded(&made)))
     }

@@ -23,7 +23,8 @@ impl Histogram {
         self.count
     }
 
-    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread evenly.
+    /// Returns the duration within which such a part of all were, in seconds, as if those of a bucket were spread
+    /// evenly.
     pub(super) fn quantile(&self, part: f64) -> Option<f64> {
         if self.count == 0 {
             return None;

@@ -44,7 +44,7 @@ fn both_sides_show_what_they_are_doing() {
         assert_eq!(socket.ask("GET", "/v1/sessions/nobody", "").status, 404);
         assert_eq!(socket.ask("GET", "/healthz", "").text(), "ok\n");
         assert_eq!(socket.ask("GET", "/readyz", "").status, 200);
-        assert!(socket.ask("GET", "/metrics", "").text().contains("pinhole_sessions 1"));
+        assert!(socket.ask("GET", "/metrics", "").text().contains("\npinhole_sessions_begun_total 1\n"));
         for path in ["/v1/hosts/a", "/v1/hosts/a/clients/1", "/v1/invitations/k3"] {
             assert_eq!(socket.delete(path), 404, "{path}");
         }
