@@ -2,10 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{self, Write};
 
+use env_logger::fmt::Formatter;
 use env_logger::{Target, WriteStyle};
-use log::LevelFilter;
+use log::{LevelFilter, Record};
 
 use crate::status::style::{Streams, Style};
 use crate::status::text::sanitize;
@@ -62,6 +63,9 @@ const KNOWN: [&str; 5] = ["mio", "quinn_udp", "tungstenite", "dimpl", "sctp_prot
 
 /// Longest part of a wrong `RUST_LOG` that a warning shows, in characters.
 const MAX_SHOWN: usize = 60;
+
+/// Longest line of the log, in characters.
+const MAX_LINE: usize = 16 * 1024;
 
 /// Which modules log at which level.
 #[derive(Debug, Default)]
@@ -163,7 +167,7 @@ pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
     }
     let started = directives
         .logger()
-        .format_timestamp_millis()
+        .format(write_line)
         .target(Target::Pipe(Box::new(out)))
         .write_style(if Style::of_process(Streams::Silent).error_colour {
             WriteStyle::Always
@@ -175,6 +179,14 @@ pub fn start(verbosity: Verbosity, out: impl Write + Send + 'static) {
         Ok(()) => directives.complaints.iter().for_each(|complaint| log::warn!("{complaint}")),
         Err(error) => log::debug!("logger kept: error={error}"),
     }
+}
+
+/// Writes a line of the log. Labels, agents and reasons of others are in some, so what a terminal would act on is
+/// escaped in all.
+fn write_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let (time, level, style) = (out.timestamp_millis(), record.level(), out.default_level_style(record.level()));
+    let message = sanitize(&record.args().to_string(), MAX_LINE);
+    writeln!(out, "[{time} {style}{level:<5}{style:#} {}] {message}", record.target())
 }
 
 #[cfg(test)]
@@ -283,5 +295,32 @@ mod tests {
         for right in ["", "warn", "DEBUG", "str0m=debug", "pinhole", "pinhole::run=trace", "hyper=info,warn"] {
             assert!(Directives::new(Verbosity::Normal, Some(right)).complaints.is_empty(), "{right}");
         }
+    }
+
+    #[test]
+    fn a_line_of_the_log_shows_what_others_wrote_and_does_not_do_it() {
+        let (sender, lines) = crossbeam_channel::unbounded();
+        struct Lines(crossbeam_channel::Sender<Vec<u8>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut builder = Directives::new(Verbosity::Info, None).logger();
+        let logger = builder.format(write_line).target(Target::Pipe(Box::new(Lines(sender)))).build();
+        let label = "a\u{202e}b\u{1b}[2J\n[forged";
+        let record = |text| Record::builder().level(Level::Info).target("pinhole::run").args(text).build();
+        logger.log(&record(format_args!("invitation={label} is over")));
+        drop(logger);
+        drop(builder);
+        let line: Vec<u8> = lines.iter().flatten().collect();
+        let line = String::from_utf8(line).unwrap();
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert!(time.starts_with('[') && time.ends_with('Z'), "{line}");
+        assert_eq!(rest, "INFO  pinhole::run] invitation=a\\u{202e}b\\u{1b}[2J\\n[forged is over\n");
     }
 }
