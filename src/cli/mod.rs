@@ -31,6 +31,7 @@ mod problem;
 pub mod prompt;
 pub mod quantity;
 pub mod question;
+mod reach;
 pub mod registration;
 mod reload;
 #[cfg(unix)]

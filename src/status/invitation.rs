@@ -1,6 +1,6 @@
 //! The text that tells a host's owner how others can join.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use percent_encoding::utf8_percent_encode;
 
@@ -18,6 +18,8 @@ pub(super) struct Invitation<'a> {
     pub(super) paint: Paint,
     /// Whether a QR code of the URL is wanted.
     pub(super) qr: bool,
+    /// The address by which machines of the same network reach this one, if it is known.
+    pub(super) address: Option<IpAddr>,
 }
 
 /// Where clients come in through a server.
@@ -64,10 +66,13 @@ impl Invitation<'_> {
     pub(super) fn text(&self, addr: SocketAddr, url: &str, pin: &str) -> String {
         let paint = &self.paint;
         let mut lines = self.sharing();
+        lines.extend([format!("  Signaling  {addr}"), self.pin(pin), String::new()]);
+        let network = self.network_url(addr, pin);
+        if self.qr {
+            let is_known = !addr.ip().is_loopback() && !addr.ip().is_unspecified();
+            lines.extend(self.code(if is_known { Some(url) } else { network.as_deref() }));
+        }
         lines.extend([
-            format!("  Signaling  {addr}"),
-            self.pin(pin),
-            String::new(),
             "To let somebody join from anywhere, forward the signaling port with VS Code:".into(),
             format!(
                 "  Ports panel → Forward a Port → {} → visibility Public → copy the address",
@@ -77,11 +82,11 @@ impl Invitation<'_> {
             self.remote_command(pin),
             String::new(),
         ]);
-        if self.qr {
-            let is_known = !addr.ip().is_loopback() && !addr.ip().is_unspecified();
-            lines.extend(self.code(is_known.then_some(url)));
-        }
         lines.extend(self.nearby(addr, url, pin));
+        if addr.ip().is_loopback() {
+            lines.push(format!("On this network: start it with --listen :{}", addr.port()));
+        }
+        lines.extend(waiting());
         lines.join("\n")
     }
 
@@ -90,18 +95,17 @@ impl Invitation<'_> {
     pub(super) fn complete(&self, addr: SocketAddr, (url, public_url): (&str, &str), pin: &str) -> String {
         let public_url = sanitize(public_url, MAX_MESSAGE);
         let mut lines = self.sharing();
+        lines.extend([format!("  Signaling  {addr}, where that address must lead"), self.pin(pin), String::new()]);
+        if self.qr {
+            lines.extend(self.code(Some(&public_url)));
+        }
         lines.extend([
-            format!("  Signaling  {addr}, where that address must lead"),
-            self.pin(pin),
-            String::new(),
             "To join from anywhere, somebody runs this:".into(),
             self.command(&public_url, self.suggested_port()),
             String::new(),
         ]);
-        if self.qr {
-            lines.extend(self.code(Some(&public_url)));
-        }
         lines.extend(self.nearby(addr, url, pin));
+        lines.extend(waiting());
         lines.join("\n")
     }
 
@@ -113,7 +117,7 @@ impl Invitation<'_> {
         format!("{}{text}\n{said}", super::clipboard::copy(&command))
     }
 
-    /// Tells how to join from this machine and its network, and ends the invitation.
+    /// Tells how to join from this machine and its network.
     fn nearby(&self, addr: SocketAddr, url: &str, pin: &str) -> Vec<String> {
         let mut lines = Vec::new();
         let reach = if addr.ip().is_loopback() || addr.ip().is_unspecified() {
@@ -124,14 +128,24 @@ impl Invitation<'_> {
         let hint = if self.own_port().is_some() { " (0 picks a free port)" } else { "" };
         lines.extend([format!("{reach}{hint}:"), self.command(&sanitize(url, MAX_MESSAGE), Some(0))]);
         if addr.ip().is_unspecified() {
-            let url = with_pin(&format!("ws://<this-machine>:{}/ws", addr.port()), pin);
-            lines.extend([
-                "On its network, with this machine's name or address in it:".into(),
-                self.command(&url, self.suggested_port()),
-            ]);
+            let (how, url) = match self.network_url(addr, pin) {
+                Some(url) => ("On its network:", url),
+                None => {
+                    let url = with_pin(&format!("ws://<this-machine>:{}/ws", addr.port()), pin);
+                    ("On its network, with this machine's name or address in it:", url)
+                }
+            };
+            lines.extend([how.into(), self.command(&url, self.suggested_port())]);
         }
-        lines.extend([String::new(), "Waiting for clients. Ctrl-C ends.".into()]);
         lines
+    }
+
+    /// Returns the URL for machines of the same network, if the host listens on every address and one is known.
+    fn network_url(&self, addr: SocketAddr, pin: &str) -> Option<String> {
+        // Who listens on every IPv4 address is not reached by IPv6.
+        let is_reached = |address: &IpAddr| addr.ip().is_unspecified() && (addr.is_ipv6() || address.is_ipv4());
+        let address = self.address.filter(is_reached)?;
+        Some(with_pin(&format!("ws://{}/ws", SocketAddr::new(address, addr.port())), pin))
     }
 
     /// Returns everything that the owner of a host on a server needs. `web` is the URL of the published service.
@@ -141,15 +155,15 @@ impl Invitation<'_> {
         if let Some(web) = web {
             lines.push(format!("  Web        {} (needs no pin)", self.paint.bold(&sanitize(web, MAX_MESSAGE))));
         }
+        lines.extend([String::new()]);
+        if self.qr {
+            lines.extend(self.code(Some(&with_pin(&entrance.url, pin))));
+        }
         lines.extend([
-            String::new(),
             "To join from anywhere, somebody runs this:".into(),
             self.command_through(entrance, pin),
             String::new(),
         ]);
-        if self.qr {
-            lines.extend(self.code(Some(&with_pin(&entrance.url, pin))));
-        }
         lines.push("Waiting for clients. Ctrl-C ends.".into());
         lines.join("\n")
     }
@@ -173,11 +187,11 @@ impl Invitation<'_> {
                 return lines.join("\n");
             }
         };
-        lines.extend(["To join from now on, somebody runs this:".into(), command]);
         if self.qr {
             lines.push(String::new());
             lines.extend(self.code(Some(&url)));
         }
+        lines.extend(["To join from now on, somebody runs this:".into(), command]);
         lines.join("\n")
     }
 
@@ -269,6 +283,11 @@ impl Invitation<'_> {
     }
 }
 
+/// Returns the end of an invitation.
+fn waiting() -> [String; 2] {
+    [String::new(), "Waiting for clients. Ctrl-C ends.".into()]
+}
+
 fn with_pin(url: &str, pin: &str) -> String {
     format!("{url}?pin={}", utf8_percent_encode(pin, PIN))
 }
@@ -288,7 +307,7 @@ pub(super) mod tests {
     }
 
     fn plain(services: &[SharedService]) -> Invitation<'_> {
-        Invitation { services, paint: Paint(false), qr: false }
+        Invitation { services, paint: Paint(false), qr: false, address: None }
     }
 
     fn invite(addr: &str, pin: &str) -> String {
@@ -312,6 +331,7 @@ They run this, with the copied address in place of <forwarded-address>:
 
 On this machine (0 picks a free port):
   pinhole client 'ws://127.0.0.1:43211/ws?pin=123456' 0
+On this network: start it with --listen :43211
 
 Waiting for clients. Ctrl-C ends.";
         assert_eq!(text, expected);
@@ -385,6 +405,43 @@ Waiting for clients. Ctrl-C ends.";
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_host_on_every_address_says_the_complete_command_for_its_network() {
+        let services = minecraft();
+        let said = |listen: &str, address: &str| {
+            let invitation = Invitation { address: Some(address.parse().unwrap()), ..plain(&services) };
+            invitation.text(listen.parse().unwrap(), "ws://127.0.0.1:5000/ws?pin=1", "1")
+        };
+        for (listen, address, url) in [
+            ("0.0.0.0:5000", "10.77.0.1", "ws://10.77.0.1:5000/ws?pin=1"),
+            ("[::]:5000", "10.77.0.1", "ws://10.77.0.1:5000/ws?pin=1"),
+            ("[::]:5000", "2001:db8::1", "ws://[2001:db8::1]:5000/ws?pin=1"),
+        ] {
+            let text = said(listen, address);
+            assert!(text.contains(&format!("On its network:\n  pinhole client '{url}' 25565\n")), "{text}");
+            assert!(!text.contains("<this-machine>"), "{text}");
+        }
+        assert!(said("0.0.0.0:5000", "2001:db8::1").contains("<this-machine>"));
+        assert!(!said("127.0.0.1:5000", "10.77.0.1").contains("10.77.0.1"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_command_stays_on_the_screen_below_the_code() {
+        let services = minecraft();
+        let invitation = Invitation { qr: true, ..plain(&services) };
+        let (local, public) = ("ws://127.0.0.1:5000/ws?pin=1", "wss://abc-5000.asse.devtunnels.ms/ws?pin=1");
+        let entrance = Entrance::new("wss://p.example.org/ws/myhost", &[]);
+        for text in [
+            invitation.complete("127.0.0.1:5000".parse().unwrap(), (local, public), "1"),
+            invitation.through_server(&"myhost".parse().unwrap(), &entrance, "1", None),
+            invitation.new_pin(WayIn::Url(public), "1"),
+        ] {
+            let (code, command) = (text.rfind('▄').unwrap(), text.find("pinhole client 'wss").unwrap());
+            assert!(code < command, "{text}");
+        }
     }
 
     #[test]
