@@ -20,6 +20,7 @@ pub mod install;
 pub mod line;
 mod listening;
 pub mod logging;
+mod machine;
 pub mod manual;
 mod output;
 pub mod parse;
@@ -76,12 +77,12 @@ use crate::{demo, fault};
 use args::Arguments;
 use bottom::Bottom;
 use control::ControlSurroundings;
+use machine::Machine;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
 use question::{Ask, NoAnswer, Question};
 use reload::Origin;
-use wizard::Machine;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use super::machine::Machine;
 use super::parse;
 use super::problem::WrongValue;
-use super::question::{Ask, NoAnswer, Question, ask_until, chosen};
-use super::wizard::{Machine, ask_list};
+use super::question::{Ask, NoAnswer, Question, ask_list, ask_until, chosen};
 use crate::address::Target;
 use crate::signaling::url::SignalingUrl;
 

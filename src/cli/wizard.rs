@@ -1,16 +1,13 @@
 //! The questions of `pinhole` without a command. They lead to settings that arguments can say, too.
 
-use std::net::IpAddr;
-
-use super::listening::{self, Listening};
+use super::machine::Machine;
 use super::parse;
 use super::problem::{Problem, WrongValue};
-use super::question::{Ask, NoAnswer, Question, ask_until, chosen};
+use super::question::{Ask, NoAnswer, Question, ask_list, ask_until, chosen};
 use super::reach::short_listen;
 use super::saving::SavedName;
 use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, LocalForward, ServiceBind, default_stun_servers};
-use crate::net::interfaces::usable_addresses;
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::qr;
@@ -51,33 +48,6 @@ const MAX_OFFERED: usize = 12;
 
 /// A pin as long as a generated one.
 const SOME_PIN: &str = "123456";
-
-/// The machine that the questions are asked on.
-#[derive(Debug, Clone, Copy)]
-pub struct Machine {
-    /// Returns what listens on it.
-    pub listening: fn() -> Vec<Listening>,
-    /// Tells whether a target takes connections, if that can be known.
-    pub answers: fn(&Target) -> Option<bool>,
-    /// Returns its addresses.
-    pub addresses: fn() -> Vec<IpAddr>,
-    /// Columns and rows of a terminal that can do more than print lines.
-    pub screen: Option<(usize, usize)>,
-}
-
-impl Default for Machine {
-    fn default() -> Machine {
-        Machine { listening: Vec::new, answers: |_| None, addresses: Vec::new, screen: None }
-    }
-}
-
-impl Machine {
-    /// Returns this machine.
-    pub(super) fn present(screen: Option<(usize, usize)>) -> Machine {
-        let addresses = || usable_addresses(true).unwrap_or_default();
-        Machine { listening: listening::find, answers: listening::answers, addresses, screen }
-    }
-}
 
 /// What is around the questions.
 #[derive(Debug, Clone, Default)]
@@ -148,17 +118,6 @@ fn client(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer> {
     let question = Question { text: &text, placeholder: &guess, default: Some(&guess), choices: &[], complaint: None };
     let local = ask_until(ask, question, |text| free_local(text, machine))?;
     Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
-}
-
-/// Asks with a list, of which Enter takes the first. What is typed counts as well.
-pub(super) fn ask_list<T, E: std::fmt::Display>(
-    ask: &mut Ask<'_>,
-    text: &str,
-    choices: &[String],
-    parse: impl FnMut(&str) -> Result<T, E>,
-) -> Result<T, NoAnswer> {
-    let question = Question { text, placeholder: "", default: Some("1"), choices, complaint: None };
-    ask_until(ask, question, parse)
 }
 
 /// Asks what to share: what listens here, or something else.

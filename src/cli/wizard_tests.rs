@@ -1,6 +1,7 @@
 //! Tests of the questions, with answers from a script.
 
 use super::*;
+use crate::cli::listening::Listening;
 use crate::cli::question::script::Script;
 
 fn run(answers: &[&'static str], pin: Option<&str>) -> (Result<Answers, NoAnswer>, Vec<String>) {
