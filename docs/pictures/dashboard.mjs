@@ -2,9 +2,14 @@
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { browser as start, echoService, end, found, open, pinhole, talk, until, webService } from '../../tests/dashboard/rig.mjs';
+import { isolate } from './network.mjs';
 
-const folder = dirname(fileURLToPath(import.meta.url));
+const script = fileURLToPath(import.meta.url);
+isolate(script);
+// Only in there, as this makes a folder that it removes at the end.
+const rig = await import('../../tests/dashboard/rig.mjs');
+const { browser: start, echoService, end, found, open, pinhole, talk, until, webService } = rig;
+const folder = dirname(script);
 if (!found.puppeteer || !found.chromium) {
   console.error('This needs Chromium, and puppeteer-core and axe-core where .ci/run installs them.');
   process.exit(1);

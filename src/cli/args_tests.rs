@@ -79,6 +79,7 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["host", "0"], "TARGET '0': nothing can be reached on port 0; give [NAME=]TARGET, for example 8080"),
     (&["host", "--listen", "x"], "--listen 'x': it has no port number, and names of services are not understood; give"),
     (&["host", "--public-url", "ftp://a"], "--public-url: the URL must begin with wss:// or ws://; a right URL looks like"),
+    (&["host", "--public-url", "foo?pin=1"], "--public-url: that is no address that others can reach; a right URL"),
     (&["host", "--pin", ""], "--pin '': a pin has at least one character; give the pin that the host printed"),
     (&["host", "--max-sessions", "-1"], "--max-sessions '-1': that many sessions are not possible; give a number"),
     (&["host", "--allow", "a"], "--allow 'a': it has no ports after a colon; * stands for all of them; give HOST:PORTS"),

@@ -15,6 +15,7 @@ use super::hosts::{self, Asked, Change};
 #[cfg(unix)]
 use super::install::Plan;
 use super::logging::Verbosity;
+use super::machine::Machine;
 use super::output::Output;
 use super::question::{Ask, NoAnswer};
 #[cfg(unix)]
@@ -25,7 +26,7 @@ use super::secrets::PIN;
 use super::server;
 #[cfg(unix)]
 use super::unit::UninstallArguments;
-use super::wizard::{self, Answers, Around, Machine};
+use super::wizard::{self, Answers, Around};
 #[cfg(feature = "server")]
 use crate::config::ServerConfig;
 use crate::config::{CheckConfig, ClientConfig, HostConfig, StreamTarget};

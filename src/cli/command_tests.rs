@@ -130,7 +130,10 @@ fn wrong_usage_is_said_in_one_line() {
     let cases: [(&[&str], &str); 20] = [
         (&["client", "ws://h?pin=1", "--header", &long, "--header", &long], "the --header fields are together longer"),
         (&["client", "ws://h?pin=1", "--header", "Expect: x"], "--header 'Expect': pinhole sets that header itself"),
-        (&["host"], "nothing is shared; give a TARGET such as 8080"),
+        (
+            &["host"],
+            "nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled; pinhole alone asks",
+        ),
         (&["host", "80", "80"], "TARGET '80': "),
         (&["host", "80", "--allow", "nonsense"], "--allow 'nonsense': "),
         (&["client", "ws://h?pin=1", "-L", "80"], "-L '80': "),
@@ -238,7 +241,7 @@ fn what_clap_says_becomes_one_line() {
             "unexpected argument '--frob' found; tip: to pass '--frob' as a value, use '-- --frob'",
         ),
         (&["serve"], "unrecognized subcommand 'serve'; tip: a similar subcommand exists: 'server'"),
-        (&["client"], "the following required arguments were not provided: <URL>"),
+        (&["client"], "the following required arguments were not provided: <URL>; pinhole alone asks for all that"),
         (&["-q", "-v", "demo"], "the argument '--quiet' cannot be used with '--verbose...'"),
         (&["host", "80", "--token"], "a value is required for '--token <TOKEN>' but none was supplied"),
         (
@@ -268,11 +271,11 @@ fn a_missing_pin_is_asked_for_last() {
 
 #[test]
 fn without_a_command_questions_are_asked_or_usage_is_shown() {
-    let (result, asked) = attended(&["-v"], &["host", "80", ""]);
+    let (result, asked) = attended(&["-v"], &["host", "80", "", ""]);
     let Ok(Parsed { command, equivalent, .. }) = result else { panic!("{result:?}") };
     assert!(matches!(command, Command::Host(_, output) if output.verbosity == Verbosity::Info));
     assert_eq!(equivalent.as_deref(), Some("pinhole host 80"));
-    assert_eq!(asked, 3);
+    assert_eq!(asked, 4);
     assert!(matches!(unattended(&[], None), Err(Failure::Usage { usage: UsageError::NoCommand, .. })));
 }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::error::Error as _;
 use std::net::SocketAddr;
 
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ErrorKind};
 use thiserror::Error;
 
 use super::output::Output;
@@ -81,7 +81,9 @@ pub enum UsageError {
     #[error("the --header fields are together longer than 8 KiB, which servers refuse; leave some of them out")]
     LongHeaders,
     /// A host without anything to share.
-    #[error("nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled")]
+    #[error(
+        "nothing is shared; give a TARGET such as 8080, or --allow what clients may have dialled; pinhole alone asks for all that"
+    )]
     NothingShared,
     /// `--public-url` for a port that is not there.
     #[error(
@@ -187,11 +189,14 @@ fn name(shown: &str) -> &str {
 /// Joins what clap writes in paragraphs into one line, without the usage at the end.
 fn sentence(error: &clap::Error) -> String {
     let text = error.render().to_string();
+    // Only a client misses something that the questions would ask for.
+    let is_asked = error.kind() == ErrorKind::MissingRequiredArgument && text.contains("Usage: pinhole client");
     let text = text.split("\n\nUsage:").next().unwrap_or(&text);
     let text = text.split("\n\nFor more information").next().unwrap_or(text);
     let paragraphs = text.trim_start_matches("error: ").split("\n\n");
     let lines = paragraphs.map(|paragraph| paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("; ")
+    let sentence = lines.collect::<Vec<_>>().join("; ");
+    if is_asked { format!("{sentence}; pinhole alone asks for all that") } else { sentence }
 }
 
 #[cfg(test)]

@@ -42,7 +42,16 @@ struct Socket {
     inode: u64,
 }
 
-/// Returns what listens here, programs that are known first.
+/// Ports that people share, beside those of 3000 to 9999.
+const LIKELY: [u16; 6] = [80, 443, 11434, 19132, 25565, 27015];
+
+/// Ports that belong to the system: names, RPC, file sharing, printing.
+const SYSTEM: [u16; 7] = [53, 111, 139, 445, 631, 5353, 5355];
+
+/// The first port of those that systems pick for whoever asks for none.
+const EPHEMERAL: u16 = 32768;
+
+/// Returns what listens here but pinhole itself, likely services first.
 pub(super) fn find() -> Vec<Listening> {
     let read = |name: &str| fs::read_to_string(Path::new("/proc/net").join(name)).unwrap_or_default();
     let sockets: Vec<Socket> =
@@ -68,7 +77,7 @@ pub(super) fn answers(target: &Target) -> Option<bool> {
     answer.recv_timeout(PATIENCE).ok()
 }
 
-/// Joins sockets of one port, and sorts them.
+/// Joins sockets of one port, and sorts them. What pinhole listens on is for its own sides, or shared already.
 fn list(sockets: &[Socket], program: impl Fn(u64) -> Option<String>) -> Vec<Listening> {
     let mut found: BTreeMap<(u16, String), Option<String>> = BTreeMap::new();
     for socket in sockets {
@@ -83,10 +92,22 @@ fn list(sockets: &[Socket], program: impl Fn(u64) -> Option<String>) -> Vec<List
     let mut list: Vec<Listening> = found
         .into_iter()
         .filter(|((port, host), _)| host == "localhost" || !everywhere.contains(port))
+        .filter(|(_, program)| program.as_deref() != Some(env!("CARGO_PKG_NAME")))
         .map(|((port, host), program)| Listening { target: Target { host, port }, program })
         .collect();
-    list.sort_by_key(|entry| entry.program.is_none());
+    list.sort_by_key(|entry| (rank(entry.target.port), entry.program.is_none()));
     list
+}
+
+/// Returns how unlikely it is that somebody wants to share a port.
+fn rank(port: u16) -> u8 {
+    match port {
+        port if SYSTEM.contains(&port) => 3,
+        EPHEMERAL.. => 2,
+        3000..=9999 => 0,
+        port if LIKELY.contains(&port) => 0,
+        _ => 1,
+    }
 }
 
 /// Reads `/proc/net/tcp` or `tcp6` (proc_pid_net(5)).
@@ -176,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_listed_once_and_known_programs_come_first() {
+    fn a_port_is_listed_once_and_likely_services_come_first() {
         let socket = |address: &str, port, inode| Socket { address: address.parse().unwrap(), port, inode };
         let sockets = [
             socket("0.0.0.0", 22, 1),
@@ -184,10 +205,28 @@ mod tests {
             socket("127.0.0.1", 8080, 3),
             socket("192.168.1.7", 8080, 4),
             socket("192.168.1.7", 9000, 5),
+            socket("127.0.0.53", 53, 6),
+            socket("127.0.0.1", 40000, 7),
+            socket("127.0.0.1", 5000, 8),
+            socket("0.0.0.0", 7070, 8),
         ];
-        let list = list(&sockets, |inode| (inode == 3).then(|| "node".to_owned()));
+        let list = list(&sockets, |inode| match inode {
+            3 => Some("node".to_owned()),
+            6 => Some("resolved".to_owned()),
+            8 => Some("pinhole".to_owned()),
+            _ => None,
+        });
         let shown: Vec<String> = list.iter().map(|entry| format!("{} {:?}", entry.target, entry.program)).collect();
-        assert_eq!(shown, ["localhost:8080 Some(\"node\")", "localhost:22 None", "192.168.1.7:9000 None"]);
+        assert_eq!(
+            shown,
+            [
+                "localhost:8080 Some(\"node\")",
+                "192.168.1.7:9000 None",
+                "localhost:22 None",
+                "localhost:40000 None",
+                "localhost:53 Some(\"resolved\")",
+            ]
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod install;
 pub mod line;
 mod listening;
 pub mod logging;
+mod machine;
 pub mod manual;
 mod output;
 pub mod parse;
@@ -31,6 +32,7 @@ mod problem;
 pub mod prompt;
 pub mod quantity;
 pub mod question;
+mod reach;
 pub mod registration;
 mod reload;
 #[cfg(unix)]
@@ -75,12 +77,12 @@ use crate::{demo, fault};
 use args::Arguments;
 use bottom::Bottom;
 use control::ControlSurroundings;
+use machine::Machine;
 #[cfg(unix)]
 use pipe::RunningPipe;
 use prompt::Prompter;
 use question::{Ask, NoAnswer, Question};
 use reload::Origin;
-use wizard::Machine;
 
 /// Exit code of a run that failed.
 const FAILED: u8 = 1;

@@ -2,6 +2,7 @@
 
 use super::bottom;
 use super::logging::Verbosity;
+use crate::net::interfaces::network_address;
 use crate::status::printer::{Format, Printer};
 use crate::status::report::Reporter;
 use crate::status::style::{Role, Streams, Style};
@@ -42,7 +43,8 @@ impl Output {
                 Verbosity::Normal => Streams::Failed,
                 Verbosity::Info | Verbosity::Debug | Verbosity::Trace => Streams::All,
             };
-            let style = Style { qr: self.qr, copy: self.copy, ..Style::of_process(streams) };
+            let address = matches!(role, Role::Host { .. }).then(network_address).flatten();
+            let style = Style { qr: self.qr, copy: self.copy, address, ..Style::of_process(streams) };
             Reporter::human(printer.out(), printer.err(), role, style)
         }
     }

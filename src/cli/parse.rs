@@ -41,7 +41,17 @@ pub fn host_url(text: &str) -> Result<HostUrl, WrongValue> {
 
 /// Parses the address under which a host is reached. A pin in it is of an earlier run, and dropped.
 pub fn public_url(text: &str) -> Result<SignalingUrl, WrongValue> {
-    host_url(text).map(|(url, _)| url)
+    let hint = "a right URL looks like https://abc123-5000.asse.devtunnels.ms or 192.0.2.7:5000";
+    if !looks_like_an_address(text) {
+        return Err(WrongValue::hidden(Problem::NoAddress, hint));
+    }
+    SignalingUrl::parse(text).map(|(url, _)| url).map_err(|error| WrongValue::hidden(error, hint))
+}
+
+/// Tells an address from a word: any word is a host's name, too, but nobody anywhere reaches that.
+fn looks_like_an_address(text: &str) -> bool {
+    let authority = text.trim().split(['/', '?', '#']).next().unwrap_or_default();
+    text.contains("://") || authority.contains(['.', ':', '[']) || authority.eq_ignore_ascii_case("localhost")
 }
 
 /// Parses the URL of a server, as [`SignalingUrl::parse_server`] does.

@@ -70,6 +70,10 @@ pub(super) enum Problem {
     Token(#[from] TokenError),
     #[error(transparent)]
     Login(#[from] CredentialsError),
+    #[error("that is no address that others can reach")]
+    NoAddress,
+    #[error("that is a command or a URL, and not a pin")]
+    PastedPin,
     #[error("only addresses of this machine can be listened on, and localhost is the only name that is certainly one")]
     ForeignName,
     #[error(transparent)]

@@ -54,6 +54,17 @@ pub fn ask_until<T, E: Display>(
     }
 }
 
+/// Asks with a list, of which Enter takes the first. What is typed counts as well.
+pub(super) fn ask_list<T, E: Display>(
+    ask: &mut Ask<'_>,
+    text: &str,
+    choices: &[String],
+    parse: impl FnMut(&str) -> Result<T, E>,
+) -> Result<T, NoAnswer> {
+    let question = Question { text, placeholder: "", default: Some("1"), choices, complaint: None };
+    ask_until(ask, question, parse)
+}
+
 /// Returns the index of the choice that an answer names by its number.
 pub fn chosen(answer: &str, choices: usize) -> Option<usize> {
     answer.parse::<usize>().ok()?.checked_sub(1).filter(|index| *index < choices)

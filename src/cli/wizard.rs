@@ -1,14 +1,13 @@
 //! The questions of `pinhole` without a command. They lead to settings that arguments can say, too.
 
-use std::net::{Ipv4Addr, SocketAddr};
-
-use super::listening::{self, Listening};
+use super::machine::Machine;
 use super::parse;
-use super::problem::WrongValue;
-use super::question::{Ask, NoAnswer, Question, ask_until, chosen};
+use super::problem::{Problem, WrongValue};
+use super::question::{Ask, NoAnswer, Question, ask_list, ask_until, chosen};
+use super::reach::short_listen;
 use super::saving::SavedName;
 use crate::address::{Endpoint, ListenAddress, Target};
-use crate::config::{ClientConfig, HostConfig, LocalForward, ServiceBind, default_stun_servers};
+use crate::config::{ClientConfig, DEFAULT_HOST_LISTEN, HostConfig, LocalForward, ServiceBind, default_stun_servers};
 use crate::signaling::pin::Pin;
 use crate::signaling::url::SignalingUrl;
 use crate::status::qr;
@@ -18,14 +17,6 @@ const TARGET: Question<'_> = Question {
     text: "What to share: a port of this machine, or host:port [25565]",
     placeholder: "25565",
     default: Some("25565"),
-    choices: &[],
-    complaint: None,
-};
-
-const PUBLIC_URL: Question<'_> = Question {
-    text: "The address of a port that is forwarded already, or Enter to be told how to forward one",
-    placeholder: "https://abc123-5000.asse.devtunnels.ms",
-    default: Some(""),
     choices: &[],
     complaint: None,
 };
@@ -46,43 +37,17 @@ const PIN: Question<'_> = Question {
     complaint: None,
 };
 
-const LOCAL: Question<'_> = Question {
-    text: "The local port to listen on; 0 picks one [25565]",
-    placeholder: "25565",
-    default: Some("25565"),
-    choices: &[],
-    complaint: None,
-};
+/// The port of a client, unless the pasted command says another.
+const LOCAL: &str = "25565";
+
+/// Lines that a host prints below its QR code beside the command: how else to join, and its state at the bottom.
+const LINES_BELOW_CODE: usize = 11;
 
 /// Most services that are offered.
 const MAX_OFFERED: usize = 12;
 
 /// A pin as long as a generated one.
 const SOME_PIN: &str = "123456";
-
-/// The machine that the questions are asked on.
-#[derive(Debug, Clone, Copy)]
-pub struct Machine {
-    /// Returns what listens on it.
-    pub listening: fn() -> Vec<Listening>,
-    /// Tells whether a target takes connections, if that can be known.
-    pub answers: fn(&Target) -> Option<bool>,
-    /// Columns and rows of a terminal that can do more than print lines.
-    pub screen: Option<(usize, usize)>,
-}
-
-impl Default for Machine {
-    fn default() -> Machine {
-        Machine { listening: Vec::new, answers: |_| None, screen: None }
-    }
-}
-
-impl Machine {
-    /// Returns this machine.
-    pub(super) fn present(screen: Option<(usize, usize)>) -> Machine {
-        Machine { listening: listening::find, answers: listening::answers, screen }
-    }
-}
 
 /// What is around the questions.
 #[derive(Debug, Clone, Default)]
@@ -124,9 +89,11 @@ pub fn questions(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer>
             let target = target(ask, machine)?;
             let mut config = HostConfig { pin, stun: default_stun_servers(), ..HostConfig::sharing(target) };
             let mut extras = Extras::default();
-            if let Some(url) = ask_until(ask, PUBLIC_URL, public_url)? {
-                config.listen = Some(forwarded_port(ask, &url)?);
-                extras = self::extras(ask, &url, config.pin.as_ref(), machine)?;
+            let (public_url, listen) = super::reach::ask(ask, machine)?;
+            config.listen = listen.or(config.listen);
+            if let Some(url) = public_url {
+                let command = |pin: &Pin| client_command(&url, pin, &config);
+                extras = self::extras(ask, &url, config.pin.as_ref(), command, machine)?;
                 config.public_url = Some(url);
             }
             Ok(Answers::Host(config, extras))
@@ -137,28 +104,20 @@ pub fn questions(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer>
 
 fn client(ask: &mut Ask<'_>, around: Around) -> Result<Answers, NoAnswer> {
     let Around { pin, machine, saved } = around;
-    let (url, url_pin) = match host_url(ask, &saved)? {
+    let ((url, url_pin), port) = match host_url(ask, &saved)? {
         Which::Saved(name) => return Ok(Answers::Saved(name)),
-        Which::Url(url) => url,
-        Which::Other => ask_until(ask, URL, parse::host_url)?,
+        Which::Url(url, port) => (url, port),
+        Which::Other => ask_until(ask, URL, pasted)?,
     };
     let pin = match url_pin.or(pin) {
         Some(pin) => pin,
         None => self::pin(ask)?,
     };
-    let local = ask_until(ask, LOCAL, |text| free_local(text, machine))?;
+    let guess = port.map_or_else(|| LOCAL.to_owned(), |port| port.to_string());
+    let text = format!("The local port to listen on; 0 picks one [{guess}]");
+    let question = Question { text: &text, placeholder: &guess, default: Some(&guess), choices: &[], complaint: None };
+    let local = ask_until(ask, question, |text| free_local(text, machine))?;
     Ok(Answers::Client(ClientConfig { stun: default_stun_servers(), ..ClientConfig::joining(url, pin, local) }))
-}
-
-/// Asks with a list, of which Enter takes the first. What is typed counts as well.
-fn ask_list<T, E: std::fmt::Display>(
-    ask: &mut Ask<'_>,
-    text: &str,
-    choices: &[String],
-    parse: impl FnMut(&str) -> Result<T, E>,
-) -> Result<T, NoAnswer> {
-    let question = Question { text, placeholder: "", default: Some("1"), choices, complaint: None };
-    ask_until(ask, question, parse)
 }
 
 /// Asks what to share: what listens here, or something else.
@@ -208,11 +167,20 @@ fn yes(text: &str, index_of_yes: usize) -> Result<bool, &'static str> {
 }
 
 /// Finds out what a host's output is to have beside words.
-fn extras(ask: &mut Ask<'_>, url: &SignalingUrl, pin: Option<&Pin>, machine: Machine) -> Result<Extras, NoAnswer> {
+fn extras(
+    ask: &mut Ask<'_>,
+    url: &SignalingUrl,
+    pin: Option<&Pin>,
+    command: impl Fn(&Pin) -> String,
+    machine: Machine,
+) -> Result<Extras, NoAnswer> {
     let Some((columns, rows)) = machine.screen else { return Ok(Extras::default()) };
     let some_pin = Pin::new(SOME_PIN);
-    let code = pin.or(some_pin.as_ref()).and_then(|pin| qr::size(&url.with_pin(pin)));
-    let qr = code.is_some_and(|(width, height)| width <= columns && height < rows);
+    let qr = pin.or(some_pin.as_ref()).is_some_and(|pin| {
+        // The command is no use above the screen.
+        let below = command(pin).chars().count().div_ceil(columns.max(1)) + LINES_BELOW_CODE;
+        qr::size(&url.with_pin(pin)).is_some_and(|(width, height)| width <= columns && height + below <= rows)
+    });
     let choices = ["no", "yes"].map(str::to_owned);
     let text = "Copy the command for the other side to the clipboard of this terminal";
     let copy = ask_list(ask, text, &choices, |text| yes(text, 1))?;
@@ -222,7 +190,7 @@ fn extras(ask: &mut Ask<'_>, url: &SignalingUrl, pin: Option<&Pin>, machine: Mac
 /// Which host a client joins.
 enum Which {
     Saved(SavedName),
-    Url(parse::HostUrl),
+    Url(parse::HostUrl, Option<u16>),
     Other,
 }
 
@@ -240,9 +208,17 @@ fn host_url(ask: &mut Ask<'_>, saved: &[(SavedName, String)]) -> Result<Which, N
         match (index.map(|index| saved.get(index)), named()) {
             (Some(Some((name, _))), _) | (None, Some((name, _))) => Ok(Which::Saved(name.clone())),
             (Some(None), _) => Ok(Which::Other),
-            (None, None) => parse::host_url(text).map(Which::Url),
+            (None, None) => pasted(text).map(|(url, port)| Which::Url(url, port)),
         }
     })
+}
+
+/// Reads a URL, and the local port behind it if a whole command was pasted.
+fn pasted(text: &str) -> Result<(parse::HostUrl, Option<u16>), WrongValue> {
+    let words = text.split_whitespace().skip_while(|word| *word != "client").skip(1);
+    let mut behind_url = words.skip_while(|word| !word.contains("://")).skip(1);
+    let port = behind_url.next().and_then(|word| word.parse().ok());
+    parse::host_url(text).map(|url| (url, port))
 }
 
 /// Reads a local address on which nothing listens yet.
@@ -258,24 +234,24 @@ fn free_local(text: &str, machine: Machine) -> Result<ListenAddress, String> {
     }
 }
 
-/// Parses the address of a forwarded port; none is an answer, too.
-fn public_url(text: &str) -> Result<Option<SignalingUrl>, WrongValue> {
-    if text.is_empty() { Ok(None) } else { parse::public_url(text).map(Some) }
-}
-
-/// Asks where a forwarded address leads. Dev tunnels have the port in their names.
-fn forwarded_port(ask: &mut Ask<'_>, url: &SignalingUrl) -> Result<SocketAddr, NoAnswer> {
-    let label = url.host().split('.').next().unwrap_or_default();
-    let guess = label.rsplit('-').next().filter(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
-    let guess = guess.unwrap_or("5000");
-    let text = format!("The port of this machine that it leads to [{guess}]");
-    let question = Question { text: &text, placeholder: guess, default: Some(guess), choices: &[], complaint: None };
-    ask_until(ask, question, parse::host_listen)
-}
-
 /// Asks for the pin of a URL that has none.
 pub fn pin(ask: &mut Ask<'_>) -> Result<Pin, NoAnswer> {
-    ask_until(ask, PIN, parse::pin)
+    ask_until(ask, PIN, |text| {
+        if text.contains(char::is_whitespace) || text.contains("://") {
+            let hint = "give only the pin that the host printed, for example 123456";
+            return Err(WrongValue::hidden(Problem::PastedPin, hint));
+        }
+        parse::pin(text)
+    })
+}
+
+/// Returns the command for the other side, about as the host prints it.
+fn client_command(url: &SignalingUrl, pin: &Pin, config: &HostConfig) -> String {
+    let port = config.services.first().map_or_else(String::new, |service| match &service.endpoint {
+        Endpoint::Tcp(target) => format!(" {}", target.port),
+        _ => String::new(),
+    });
+    format!("  pinhole client {}{port}", shell_quote(&url.with_pin(pin)))
 }
 
 impl Answers {
@@ -290,7 +266,8 @@ impl Answers {
                 });
                 let url =
                     config.public_url.iter().map(|url| format!(" --public-url {}", shell_quote(&url.to_string())));
-                let listen = config.listen.filter(|_| config.public_url.is_some());
+                let listen =
+                    config.listen.filter(|listen| *listen != DEFAULT_HOST_LISTEN || config.public_url.is_some());
                 let listen = listen.iter().map(|listen| format!(" --listen {}", shell_quote(&short_listen(*listen))));
                 let qr = if extras.qr { " --qr" } else { "" };
                 format!("pinhole host{}{qr}", targets.chain(listen).chain(url).collect::<String>())
@@ -325,10 +302,6 @@ fn side(text: &str) -> Result<Side, &'static str> {
 
 fn short(target: &Target) -> String {
     if target.host == "localhost" { target.port.to_string() } else { target.to_string() }
-}
-
-fn short_listen(address: SocketAddr) -> String {
-    if address.ip() == Ipv4Addr::LOCALHOST { address.port().to_string() } else { address.to_string() }
 }
 
 fn short_local(local: ListenAddress) -> String {

@@ -41,6 +41,19 @@ pub fn usable_addresses(include_loopback: bool) -> io::Result<Vec<IpAddr>> {
     Ok(addresses)
 }
 
+/// Returns the address by which machines of the same network most likely reach this one: an IPv4 address before IPv6,
+/// and none that is loopback or link-local.
+#[cfg(feature = "cli")]
+pub fn network_address() -> Option<IpAddr> {
+    preferred(&offered_addresses(None).ok()?.addresses)
+}
+
+#[cfg(feature = "cli")]
+fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
+    let mut found = addresses.iter().filter(|address| !address.is_loopback());
+    found.clone().find(|address| address.is_ipv4()).or_else(|| found.next()).copied()
+}
+
 /// Chooses among [`usable_addresses`], loopback included. First comes `signaling`, our end of the connection by which
 /// the peer was found. Then come the interfaces of the default routes, other hardware, tunnels, and last the interfaces
 /// that lead to containers.
@@ -223,6 +236,18 @@ mod tests {
 
     fn named(addresses: impl Iterator<Item = IpAddr>) -> Vec<(IpAddr, String)> {
         addresses.map(|address| (address, "if0".to_owned())).collect()
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn the_address_for_the_network_is_ipv4_if_there_is_one_and_never_loopback() {
+        let preferred = |addresses: &[&str]| {
+            let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            preferred(&addresses).map(|address| address.to_string())
+        };
+        assert_eq!(preferred(&["2001:db8::1", "10.77.0.1", "10.78.0.1", "127.0.0.1"]).as_deref(), Some("10.77.0.1"));
+        assert_eq!(preferred(&["2001:db8::1", "127.0.0.1", "::1"]).as_deref(), Some("2001:db8::1"));
+        assert_eq!(preferred(&["127.0.0.1", "::1"]), None);
     }
 
     #[test]

@@ -194,6 +194,7 @@ impl Human {
             },
             paint: Paint(self.style.colour),
             qr: self.style.qr,
+            address: self.style.address,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::io::{self, IsTerminal};
+use std::net::IpAddr;
 
 use crate::config::SharedService;
 
@@ -43,13 +44,15 @@ pub struct Style {
     pub qr: bool,
     /// The first invitation goes into the terminal's clipboard.
     pub copy: bool,
+    /// The address by which machines of the same network reach this one, if it is known.
+    pub address: Option<IpAddr>,
 }
 
 impl Style {
     /// Returns plain text with everything in it.
     #[cfg(test)]
     pub fn plain() -> Style {
-        Style { colour: false, error_colour: false, streams: Streams::All, qr: false, copy: false }
+        Style { colour: false, error_colour: false, streams: Streams::All, qr: false, copy: false, address: None }
     }
 
     /// Returns the style for this process's stdout and stderr: colours on a terminal only, and never with `NO_COLOR`
@@ -62,6 +65,7 @@ impl Style {
             streams,
             qr: false,
             copy: false,
+            address: None,
         }
     }
 }

@@ -23,6 +23,8 @@ fn the_questions_of_a_host_lead_to_a_host() {
     wizard.wait_for("nothing can be reached on port 0");
     wizard.wait_for("What to share");
     wizard.type_in(&format!("{}\r", target.port()));
+    wizard.wait_for("Who is to reach it");
+    wizard.type_in("1\r");
     wizard.wait_for("a port that is forwarded already");
     wizard.type_in("\r");
     wizard.wait_for(&format!("The same without questions:\n  pinhole host {}\n", target.port()));
@@ -60,6 +62,8 @@ fn a_host_that_is_forwarded_already_says_all_there_is_to_pass_on() {
     wizard.type_in("8080\r");
     wizard.wait_for("Nothing answers on localhost:8080 at present");
     wizard.type_in("\r");
+    wizard.wait_for("Who is to reach it");
+    wizard.type_in("1\r");
     wizard.wait_for("a port that is forwarded already");
     wizard.type_in(&format!("https://abc-{port}.test/\r"));
     wizard.wait_for(&format!("that it leads to [{port}]"));
@@ -172,10 +176,12 @@ fn a_list_is_moved_in_and_what_listens_is_offered() {
     // Other tests listen, too: the port may be beyond those that are offered.
     wizard.see("what listens", |text| text.contains("What to share") && text.contains("another port, or host:port"));
     wizard.type_in(&format!("{}\r", target.port()));
-    wizard.wait_for("a port that is forwarded already");
-    wizard.type_in("\r");
-    wizard.wait_for(&format!("The same without questions:\n  pinhole host {}\n", target.port()));
-    wizard.wait_for("Waiting for clients");
+    wizard.wait_for("Who is to reach it");
+    wizard.see("the first reach", |text| text.contains(">  1  somebody anywhere"));
+    wizard.type_in("\x1b[B\r");
+    wizard.wait_for(&format!("The same without questions:\n  pinhole host {} --listen :", target.port()));
+    let text = wizard.wait_for("Waiting for clients");
+    assert!(text.contains("Signaling  [::]:") && text.contains("On its network"), "{text}");
     wizard.signal(Signal::SIGINT);
     assert_eq!(wizard.end(), Some(0));
 }
@@ -236,6 +242,8 @@ fn what_is_typed_is_looked_at_once() {
     wizard.type_in("2\r");
     wizard.wait_for("What to share");
     wizard.type_in(&format!("{}\r", taken.port()));
+    wizard.wait_for("Who is to reach it");
+    wizard.type_in("1\r");
     wizard.wait_for("a port that is forwarded already");
     wizard.type_in("\x03");
     assert_eq!(wizard.end(), Some(1));
