@@ -98,11 +98,13 @@ pub struct Parsed {
     pub remarks: Vec<String>,
     /// The role of the file of `pinhole run`.
     pub role: Option<&'static str>,
+    /// The name of the saved host whose saved pin is used.
+    pub keeper: Option<String>,
 }
 
 impl From<Command> for Parsed {
     fn from(command: Command) -> Parsed {
-        Parsed { command, equivalent: None, remarks: Vec::new(), role: None }
+        Parsed { command, equivalent: None, remarks: Vec::new(), role: None, keeper: None }
     }
 }
 

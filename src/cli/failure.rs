@@ -153,6 +153,9 @@ pub enum UsageError {
     /// A file of settings makes no sense; the sentence begins with the file and the place in it.
     #[error("{0}")]
     File(String),
+    /// A word is neither a URL nor the name of a saved host.
+    #[error("{0}")]
+    Unsaved(String),
     /// A unit cannot do what the arguments say.
     #[cfg(unix)]
     #[error("{0}")]

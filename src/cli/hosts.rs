@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::json;
 
+use super::command::Surroundings;
 use super::failure::UsageError;
 use super::file::{self, Document, Keys, SavedHost, SavedHosts, Setting};
 use super::parse::{self, HostUrl};
@@ -45,7 +46,10 @@ impl Change {
         let (saved, name) = (read(config)?, name.as_str());
         let table = file::table(keys, settings, &format!("host.{name}"))?;
         let text = saved.with(name, &table).map_err(UsageError::File)?;
-        let done = format!("{name} is saved in {}. To join it: pinhole client {name}\n", saved.path().display());
+        let is_new = saved.iter().all(|host| host.name != name);
+        let replaced = if is_new { "" } else { ", in place of what was saved under that name" };
+        let file = saved.path().display();
+        let done = format!("{name} is saved in {file}{replaced}. To join it: pinhole client {name}\n");
         Ok(Change { path: saved.path().to_owned(), text, done })
     }
 
@@ -102,13 +106,47 @@ pub(super) fn asked(arguments: &HostsArguments, config: Option<&Path>) -> Result
     }
 }
 
+/// A saved host that a command line names.
+pub(super) struct Named {
+    /// What is saved.
+    pub(super) document: Document,
+    /// Its name, if the pin is the saved one.
+    pub(super) keeper: Option<String>,
+}
+
 /// Returns the host that is saved under the name that a client was given in place of a URL.
-pub(super) fn named(matches: &ArgMatches, config: Option<&Path>) -> Result<Option<Document>, UsageError> {
+///
+/// # Errors
+/// The file cannot be read, or has no such name, and nothing says that the word is the name of a machine.
+pub(super) fn named(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Option<Named>, UsageError> {
     let given = matches.get_raw("url").and_then(|mut values| values.next()).and_then(|text| text.to_str());
-    match (given, config) {
-        (Some(name), Some(_)) if SavedName::parse(name).is_some() => Ok(read(config)?.find(name)),
-        _ => Ok(None),
+    let Some(name) = given.filter(|given| SavedName::parse(given).is_some()) else { return Ok(None) };
+    let is_given = |id| matches!(matches.try_get_raw(id), Ok(Some(_)));
+    let has_pin = is_given("pin") || is_given("pin_file") || surroundings.has_secret("pin");
+    let config = surroundings.config.as_deref();
+    let saved = config.map(|_| read(config)).transpose()?;
+    if let Some(saved) = &saved
+        && let Some(document) = saved.find(name)
+    {
+        let is_kept = !has_pin && saved.iter().any(|host| host.name == name && keeps_pin(host));
+        return Ok(Some(Named { document, keeper: is_kept.then(|| name.to_owned()) }));
     }
+    if has_pin || name.eq_ignore_ascii_case("localhost") {
+        return Ok(None);
+    }
+    let names: Vec<&str> = saved.iter().flat_map(SavedHosts::iter).map(|host| host.name.as_str()).collect();
+    let names = match names[..] {
+        [] => "none is".to_owned(),
+        _ => format!("saved are: {}", sanitize(&names.join(", "), MAX_MESSAGE)),
+    };
+    let next = format!("give a URL, or save one with pinhole client --save {name} URL");
+    Err(UsageError::Unsaved(format!("no host {name} is saved ({names}); {next}")))
+}
+
+/// Tells whether a host is saved with its pin.
+fn keeps_pin(host: &SavedHost) -> bool {
+    host.settings.iter().any(|setting| setting.key == "pin" || setting.key == "pin-file")
+        || url(host).is_some_and(|(_, pin)| pin.is_some())
 }
 
 /// Returns the names of the saved hosts and where they are, to choose from. A file that cannot be read has none.
@@ -144,9 +182,7 @@ fn list(saved: &SavedHosts, is_json: bool) -> String {
         .iter()
         .map(|host| {
             let url = url(host);
-            let has_pin = host.settings.iter().any(|setting| setting.key == "pin" || setting.key == "pin-file")
-                || url.as_ref().is_some_and(|(_, pin)| pin.is_some());
-            (host.name.as_str(), url.map(|(url, _)| url.to_string()), has_pin)
+            (host.name.as_str(), url.map(|(url, _)| url.to_string()), keeps_pin(host))
         })
         .collect();
     if is_json {

@@ -12,7 +12,7 @@ use super::client::ClientArguments;
 use super::command::{Command, Parsed, Refusal, Surroundings, ask_for_all, command};
 use super::failure::{Failure, UsageError};
 use super::file::{self, Document, Keys, Places, ROLES, Setting};
-use super::hosts::{self, Change};
+use super::hosts::{self, Change, Named};
 #[cfg(unix)]
 use super::install::{Role, Wanted};
 use super::logging::Verbosity;
@@ -108,21 +108,19 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         (action, Some((name, matches))) => {
             if name == "check"
-                && let Some(document) = hosts::named(matches, surroundings.config.as_deref())?
+                && let Some(named) = hosts::named(matches, &surroundings)?
             {
-                return checked(&document, matches, surroundings, output);
+                return checked(named, matches, surroundings, output);
             }
             if let Some(Action::Client(ClientArguments { save: Some(name), .. })) = &action {
                 let name = name.clone();
                 return saved(&name, Arguments { command: action, ..arguments }, matches, surroundings);
             }
             if name == "client"
-                && let Some(document) = hosts::named(matches, surroundings.config.as_deref())?
+                && let Some(named) = hosts::named(matches, &surroundings)?
             {
-                let mut line = document.keys.given(matches);
-                line.retain(|setting| setting.key != "url");
-                output.json |= document.wants_json();
-                return joined(&document, line, matches, surroundings);
+                let line = named.document.keys.given(matches);
+                return of_saved(named, line, matches, surroundings, output);
             }
             let arguments = Arguments { command: action, ..arguments };
             let role = ROLES.iter().find(|role| **role == name).filter(|_| is_printed(matches));
@@ -145,11 +143,9 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
 /// Has a client made of the arguments of another command, and of the saved host if they name one.
 fn as_client(matches: &ArgMatches, surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
     let keys = Keys::of("client");
-    let mut line = keys.given(matches);
-    if let Some(document) = hosts::named(matches, surroundings.config.as_deref())? {
-        line.retain(|setting| setting.key != "url");
-        output.json |= document.wants_json();
-        return joined(&document, line, matches, surroundings);
+    let line = keys.given(matches);
+    if let Some(named) = hosts::named(matches, &surroundings)? {
+        return of_saved(named, line, matches, surroundings, output);
     }
     let arguments = Arguments::from_arg_matches(&keys.parse(&line)?)?;
     let mut parsed = command(arguments, surroundings)?;
@@ -157,13 +153,29 @@ fn as_client(matches: &ArgMatches, surroundings: Surroundings<'_>, output: &mut 
     Ok(parsed)
 }
 
-/// Has a saved host checked.
-fn checked(
-    document: &Document,
+/// Has a client made of a saved host and of what the command line says beside its name.
+fn of_saved(
+    named: Named,
+    mut line: Vec<Setting>,
     matches: &ArgMatches,
     surroundings: Surroundings<'_>,
     output: &mut Output,
 ) -> Result<Parsed, Refusal> {
+    let Named { document, keeper } = named;
+    line.retain(|setting| setting.key != "url");
+    output.json |= document.wants_json();
+    Ok(Parsed { keeper, ..joined(&document, line, matches, surroundings)? })
+}
+
+/// Has a saved host checked.
+fn checked(
+    named: Named,
+    matches: &ArgMatches,
+    surroundings: Surroundings<'_>,
+    output: &mut Output,
+) -> Result<Parsed, Refusal> {
+    let Named { document, keeper } = named;
+    let document = &document;
     let mut line = document.keys.given(matches);
     line.retain(|setting| setting.key != "url");
     output.json |= document.wants_json();
@@ -175,7 +187,7 @@ fn checked(
     };
     let mut parsed = command(arguments, surroundings).map_err(|refusal| explained(document, &settings, refusal))?;
     parsed.remarks.extend(document.remark().into_iter().chain(secrets::shown(matches)));
-    Ok(parsed)
+    Ok(Parsed { keeper, ..parsed })
 }
 
 /// Asks a person for everything. A saved host is joined as if it had been named.

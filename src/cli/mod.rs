@@ -103,7 +103,7 @@ pub fn run() -> ExitCode {
         Ok(_) if interrupted => fail(&NoAnswer::Cancelled.into()),
         Ok(parsed) => {
             let origin = Origin::of(&parsed, interactive);
-            let Parsed { command, equivalent, remarks, .. } = parsed;
+            let Parsed { command, equivalent, remarks, keeper, .. } = parsed;
             if let Some(line) = equivalent {
                 tell(&format!("\nThe same without questions:\n  {line}\n"));
             }
@@ -118,7 +118,7 @@ pub fn run() -> ExitCode {
                 log::warn!("SIGHUP cannot be handled yet: {error}");
                 None
             });
-            let code = execute(command, &printer, Reloads { hang_ups, origin });
+            let code = execute(command, &printer, Reloads { hang_ups, origin }, keeper.as_deref());
             printer.finish();
             code
         }
@@ -156,8 +156,8 @@ fn config_folder() -> Option<PathBuf> {
     folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")))
 }
 
-/// Runs a command to its end.
-fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
+/// Runs a command to its end. `keeper` is the saved host whose saved pin is used.
+fn execute(command: Command, printer: &Printer, reloads: Reloads, keeper: Option<&str>) -> ExitCode {
     if let Err(error) = limits::raise_descriptor_limit() {
         log::warn!("the limit of open files stays as it is: {error}");
     }
@@ -186,7 +186,10 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
         Command::Client(config, pipe, output) => {
             return match run_client(config, pipe, (output, printer), Reloads { hang_ups, origin }) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err((code, message)) => failed(output, printer, &code, message),
+                Err((code, message)) => {
+                    let message = stale(keeper, &code).unwrap_or(message);
+                    failed(output, printer, &code, message)
+                }
             };
         }
         #[cfg(feature = "server")]
@@ -207,13 +210,19 @@ fn execute(command: Command, printer: &Printer, reloads: Reloads) -> ExitCode {
         Command::Check(config, output) => {
             return match Check::new(config, output.reporter(Role::Client, printer).into_callback()).run() {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, printer, error.code(), error.to_string()),
+                Err(error) => {
+                    let message = stale(keeper, error.code()).unwrap_or_else(|| error.to_string());
+                    failed(output, printer, error.code(), message)
+                }
             };
         }
         Command::Ping(config, plan, output) => {
             return match ping(config, plan, (output, printer), hang_ups) {
                 Ok(()) => ExitCode::SUCCESS,
-                Err(error) => failed(output, printer, error.code(), error.to_string()),
+                Err(error) => {
+                    let message = stale(keeper, error.code()).unwrap_or_else(|| error.to_string());
+                    failed(output, printer, error.code(), message)
+                }
             };
         }
         Command::Print(text) => return print(&text, output, printer),
@@ -348,6 +357,15 @@ fn ended(ending: running::Ending, (output, printer): (Output, &Printer)) -> Exit
             ExitCode::from(WRONG_USAGE)
         }
     }
+}
+
+/// Says what to do about a saved pin that is not the host's.
+fn stale(keeper: Option<&str>, code: &str) -> Option<String> {
+    let name = keeper.filter(|_| code == "bad-pin")?;
+    let next = format!("save the URL that it printed last with pinhole client --save {name} URL");
+    Some(format!(
+        "the pin saved for {name} does not match; a host without --pin has a new one with every start: {next}"
+    ))
 }
 
 /// Reports why a run failed, and returns the exit code.

@@ -82,6 +82,17 @@ pub fn offered_addresses(signaling: Option<IpAddr>) -> io::Result<Offered> {
     Ok(choose(ranked.collect(), &loopback))
 }
 
+/// Returns the address by which other machines most likely reach this one. IPv6 is only for those who have no IPv4.
+pub fn reached_at(is_ipv6_heard: bool) -> Option<IpAddr> {
+    nearest(&offered_addresses(None).ok()?.addresses, is_ipv6_heard)
+}
+
+fn nearest(ranked: &[IpAddr], is_ipv6_heard: bool) -> Option<IpAddr> {
+    let mut far = ranked.iter().copied().filter(|address| !address.is_loopback());
+    let ipv4 = far.clone().find(IpAddr::is_ipv4);
+    ipv4.or_else(|| far.find(|_| is_ipv6_heard))
+}
+
 /// How likely an address leads to the peer; the first variant most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
@@ -248,6 +259,16 @@ mod tests {
         assert_eq!(preferred(&["2001:db8::1", "10.77.0.1", "10.78.0.1", "127.0.0.1"]).as_deref(), Some("10.77.0.1"));
         assert_eq!(preferred(&["2001:db8::1", "127.0.0.1", "::1"]).as_deref(), Some("2001:db8::1"));
         assert_eq!(preferred(&["127.0.0.1", "::1"]), None);
+    }
+
+    #[test]
+    fn others_come_by_ipv4_before_ipv6_and_never_by_loopback() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let all = addresses(&["2001:db8::1", "10.77.0.1", "192.168.1.2", "127.0.0.1", "::1"]);
+        assert_eq!(nearest(&all, true), Some(all[1]));
+        let ipv6 = addresses(&["2001:db8::1", "127.0.0.1", "::1"]);
+        assert_eq!((nearest(&ipv6, true), nearest(&ipv6, false)), (Some(ipv6[0]), None));
+        assert_eq!(nearest(&addresses(&["127.0.0.1", "::1"]), true), None);
     }
 
     #[test]

@@ -199,7 +199,11 @@ pub fn accept(listener: &TcpListener) -> Accepted {
     // Each pass takes a connection off the backlog; the limit holds even where a system repeats an error.
     for _ in 0..BACKLOG {
         match listener.accept() {
-            Ok((stream, remote)) => return Accepted::Connection(stream, remote),
+            // A listener for both families calls IPv4 peers by mapped addresses, which nobody reads well.
+            Ok((stream, remote)) => {
+                let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                return Accepted::Connection(stream, remote);
+            }
             Err(error) => match classify(&error) {
                 Failure::Empty => return Accepted::Empty,
                 Failure::Transient => {}

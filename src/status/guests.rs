@@ -24,7 +24,7 @@ pub(super) fn describe(event: &Event, signaling: Option<SocketAddr>, paint: &Pai
             format!("the invitation {} has expired; its sessions end", named(label, id))
         }
         Event::InvitationRevoked { id, label, reason } => format!(
-            "the invitation {} is revoked: {}; its sessions end",
+            "the invitation {} counts no more, and its sessions end: {}",
             named(label, id),
             sanitize(reason, MAX_PEER_TEXT)
         ),
@@ -100,6 +100,7 @@ mod tests {
         let expired = Event::InvitationExpired { id: id.clone(), label: label.clone() };
         assert_eq!(said(&expired, None), "the invitation guests (k3) has expired; its sessions end");
         let revoked = Event::InvitationRevoked { id, label, reason: "it was taken back".into() };
-        assert_eq!(said(&revoked, None), "the invitation guests (k3) is revoked: it was taken back; its sessions end");
+        let sentence = "the invitation guests (k3) counts no more, and its sessions end: it was taken back";
+        assert_eq!(said(&revoked, None), sentence);
     }
 }

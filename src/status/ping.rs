@@ -87,10 +87,8 @@ pub(super) fn describe(answer: &Answer) -> String {
 /// Says by which way an answer came.
 fn via(way: &Way) -> String {
     match way {
-        Way::Direct { candidates, remote, .. } => {
-            format!("via direct {remote} ({})", sanitize(candidates, MAX_PEER_TEXT))
-        }
-        Way::Relayed { reason } => format!("via relay ({})", sanitize(reason, MAX_MESSAGE)),
+        Way::Direct { remote, .. } => format!("directly ({remote})"),
+        Way::Relayed { reason } => format!("relayed (because {})", sanitize(reason, MAX_MESSAGE)),
     }
 }
 
@@ -118,12 +116,12 @@ mod tests {
         let rows = [
             (
                 Answer::Reply { host: host(), session: "ab12".into(), number: 1, way, rtt_ms: 23.1 },
-                r"reply from nas\n via direct 203.0.113.5:4444 (srflx/host) in 23.1 ms",
+                r"reply from nas\n directly (203.0.113.5:4444) in 23.1 ms",
                 r#"{"event":"reply","host":"nas\n","session":"ab12","number":1,"path":"direct","candidates":"srflx/host","local":"192.0.2.1:1","remote":"203.0.113.5:4444","rtt_ms":23.1}"#,
             ),
             (
                 Answer::Reply { host: host(), session: "ab12".into(), number: 2, way: relayed, rtt_ms: 230.0 },
-                r"reply from nas\n via relay (UDP is \u{1b} blocked) in 230 ms",
+                r"reply from nas\n relayed (because UDP is \u{1b} blocked) in 230 ms",
                 r#"{"event":"reply","host":"nas\n","session":"ab12","number":2,"path":"relayed","reason":"UDP is \u001b blocked","rtt_ms":230.0}"#,
             ),
             (

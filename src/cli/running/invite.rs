@@ -144,8 +144,12 @@ fn find(name: Option<&ProcessName>, scene: &Scene) -> Result<Host, Ending> {
         }
         (Some(_), false) => {
             let names = processes.running().filter(|(_, status)| role(status) == "host");
-            let names = names.map(|(socket, _)| sanitize(&socket.name, MAX_PEER_TEXT)).collect::<Vec<_>>().join(", ");
-            Err(Ending::Unclear(format!("several hosts run: {names}; say which of them invites")))
+            let mut names: Vec<String> = names.map(|(socket, _)| sanitize(&socket.name, MAX_PEER_TEXT)).collect();
+            names.sort();
+            let (first, names) = (names.first().cloned().unwrap_or_default(), names.join(", "));
+            let next =
+                format!("say which of them is meant, for example pinhole invite {first} or pinhole uninvite {first}");
+            Err(Ending::Unclear(format!("several hosts run: {names}; {next}")))
         }
         (None, _) => Err(match (processes.running().next(), name) {
             (Some((socket, status)), Some(_)) => failed(

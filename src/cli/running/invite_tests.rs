@@ -109,7 +109,13 @@ fn which_host_is_meant_must_be_clear() {
     host(&folder, "nas", (404, "{}"));
     host(&folder, "b", (404, "{}"));
     let two = refusal(&folder, &["--services", "web"]);
-    assert_eq!(two, Ending::Unclear("several hosts run: b, nas; say which of them invites".to_owned()));
+    assert_eq!(
+        two,
+        Ending::Unclear(
+            "several hosts run: b, nas; say which of them is meant, for example pinhole invite b or pinhole uninvite b"
+                .to_owned()
+        )
+    );
     let unknown = sentence(refusal(&folder, &["c", "--services", "web"]));
     assert!(unknown.starts_with("no process of the name c runs; there are b, client, nas"), "{unknown}");
     assert!(matches!(refusal(&folder, &["nas"]), Ending::Unclear(_)), "it would give nothing");

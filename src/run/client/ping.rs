@@ -87,7 +87,11 @@ impl Ping {
     /// # Errors
     /// There was no session, or not what was to be found.
     pub fn run(mut self) -> Result<(), PingError> {
-        self.client.drive()?;
+        self.client.drive().map_err(|error| match error {
+            // A ping has no --retry that it could advise.
+            RunError::NotYet(error) => *error,
+            error => error,
+        })?;
         self.client.ping.map_or(Ok(()), Pinging::verdict)
     }
 

@@ -162,7 +162,7 @@ impl Host {
     /// Returns the addresses where clients come in, without a pin.
     pub(super) fn addresses(&self) -> Vec<SignalingUrl> {
         let uplink = self.registered().and(self.uplink.as_ref());
-        let own = self.config.public_url.clone().or_else(|| self.url());
+        let own = self.config.public_url.clone().or_else(|| self.far_url());
         own.into_iter().chain(uplink.map(Uplink::client_url)).collect()
     }
 

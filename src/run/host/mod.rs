@@ -34,6 +34,7 @@ use crate::address::{Endpoint, ListenAddress, Target};
 use crate::config::{HostConfig, Rule, SharedService};
 use crate::control::Order;
 use crate::http::Answer;
+use crate::net::interfaces::reached_at;
 use crate::net::listen;
 use crate::net::system::{Interest, TcpListener};
 use crate::run::RunError;
@@ -186,6 +187,14 @@ impl Host {
             ip => ip,
         };
         Some(SignalingUrl::at((ip, local.port()).into()))
+    }
+
+    /// Returns the signaling URL for a client on another machine, as far as this one knows. It has one of this machine's
+    /// addresses in it if the host listens on all of them.
+    fn far_url(&self) -> Option<SignalingUrl> {
+        let local = self.local?;
+        let far = local.ip().is_unspecified().then(|| reached_at(local.is_ipv6())).flatten();
+        far.map(|ip| SignalingUrl::at((ip, local.port()).into())).or_else(|| self.url())
     }
 
     /// Returns a handle that ends the run from another thread.

@@ -85,9 +85,10 @@ fn a_name_that_is_saved_goes_before_a_word_and_a_url_is_never_one() {
     home.write("[host.nas]\nurl = \"ws://127.0.0.1:1/ws?pin=1\"\nonce = true\n");
     home.run(&["client", "nas", "0"]).expect(1, &["127.0.0.1:1"]);
     // These are as they would be without the file: a pin is missing.
-    for url in ["other", "nas.", "nas:80", "ws://nas"] {
+    for url in ["nas.", "nas:80", "ws://nas"] {
         home.run(&["client", url, "0"]).expect(2, &["the URL has no pin"]);
     }
+    home.run(&["client", "other", "0"]).expect(2, &["no host other is saved (saved are: nas)"]);
 }
 
 #[test]

@@ -23,11 +23,11 @@ fn each_reply_is_a_line_and_the_end_sums_up() {
     let url = host.url();
     let said = Pinhole::start("ping", &["ping", &url, "-c", "3", "-i", "0.2", "--no-stun"]).end();
     said.expect(0, &["127.0.0.1: 3 sent, 3 answered, ", "; least ", ", median ", ", most "]);
-    let replies: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("reply from 127.0.0.1 via ")).collect();
+    let replies: Vec<&str> = said.stdout.lines().filter(|line| line.starts_with("reply from 127.0.0.1 ")).collect();
     assert_eq!((replies.len(), said.stdout.lines().count()), (3, 4), "{said:?}");
-    assert!(replies[2].starts_with("reply from 127.0.0.1 via direct ") && replies[2].ends_with(" ms"), "{said:?}");
+    assert!(replies[2].starts_with("reply from 127.0.0.1 directly (") && replies[2].ends_with(" ms"), "{said:?}");
     let relayed = ["ping", &url, "-c", "1", "--relay-only", "--no-stun"];
-    let words = ["via relay (this side was started with --relay-only) in ", "1 answered, 0 of them directly"];
+    let words = ["relayed (because this side was started with --relay-only) in ", "1 answered, 0 of them directly"];
     Pinhole::start("ping", &relayed).end().expect(0, &words);
     // The host was for one client, and has had none.
     host.event("disconnected");
@@ -50,6 +50,7 @@ fn a_direct_answer_is_waited_for_or_missed() {
     host.stop();
     let said = Pinhole::start("ping", &["ping", &url, "--json", "--no-stun"]).end();
     said.expect(1, &[r#""event":"error","code":"unreachable""#]);
+    assert!(!said.stdout.contains("--retry"), "a ping has no such flag: {said:?}");
 }
 
 #[test]
@@ -75,9 +76,31 @@ fn a_saved_host_is_pinged_and_checked_by_its_name() {
     let url = host.url();
     // What it forwards is no concern of a ping.
     home.run(&["client", "--save", "nas", &url, "1", "-D", "2", "--no-stun"]).expect(0, &["nas is saved"]);
-    home.run(&["ping", "nas", "-c", "1"]).expect(0, &["reply from 127.0.0.1 via "]);
+    home.run(&["ping", "nas", "-c", "1"]).expect(0, &["reply from 127.0.0.1 "]);
     home.run(&["ping", "nas", "-c", "1", "--pin", "9"]).expect(1, &["the pin does not match"]);
     home.run(&["check", "nas", "--json", "--no-stun"]).expect(0, &[r#""event":"signaling""#, r#""event":"verdict""#]);
     home.run(&["check", "nas", "--pin", "9"]).expect(1, &["the pin does not match"]);
+    // A pin that was saved is said to be the saved one.
+    let old = url.replace("pin=1234", "pin=9");
+    home.run(&["client", "--save", "nas", &old, "0"]).expect(0, &["in place of what was saved under that name"]);
+    for command in ["ping", "check", "client"] {
+        let words = ["the pin saved for nas does not match", "pinhole client --save nas URL"];
+        home.run(&[command, "nas", "--no-stun"]).expect(1, &words);
+    }
     host.stop();
+}
+
+#[test]
+fn a_word_that_is_no_saved_host_is_said_to_be_none() {
+    let home = Home(Folder::new("ping-unsaved"));
+    let words = ["no host nosuch is saved (none is); give a URL", "pinhole client --save nosuch URL"];
+    home.run(&["ping", "nosuch"]).expect(2, &words);
+    home.run(&["client", "--save", "home", "ws://127.0.0.1:1?pin=1", "1"]).expect(0, &["home is saved"]);
+    home.run(&["client", "--save", "nas", "ws://127.0.0.1:1?pin=1", "1"]).expect(0, &["nas is saved"]);
+    for command in ["ping", "check", "client"] {
+        home.run(&[command, "nosuch"]).expect(2, &["no host nosuch is saved (saved are: home, nas)"]);
+    }
+    // These are machines.
+    home.run(&["client", "localhost"]).expect(2, &["the URL has no pin"]);
+    home.run(&["client", "[::1]:1", "1", "--pin", "1"]).expect(1, &["cannot reach the host"]);
 }

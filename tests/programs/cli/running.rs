@@ -213,7 +213,8 @@ fn an_invitation_is_a_command_to_pass_on() {
     chosen.expect(0, &["&pin=chosen%20one\""]);
     // Which of two invites must be said.
     let (mut second, _) = user.host("attic", &[]);
-    user.run(&["invite", "--services", "web"]).expect(2, &["several hosts run: attic, nas; say which of them invites"]);
+    user.run(&["invite", "--services", "web"])
+        .expect(2, &["several hosts run: attic, nas; say which of them is meant, for example pinhole invite attic"]);
     user.run(&["invite", "attic", "--services", "web", "--json"]).expect(0, &[r#""event":"invited""#]);
     second.stop();
     host.stop();
