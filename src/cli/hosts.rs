@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use serde_json::json;
 
-use super::command::Surroundings;
 use super::failure::UsageError;
 use super::file::{self, Document, Keys, SavedHost, SavedHosts, Setting};
 use super::parse::{self, HostUrl};
@@ -114,16 +113,16 @@ pub(super) struct Named {
     pub(super) keeper: Option<String>,
 }
 
-/// Returns the host that is saved under the name that a client was given in place of a URL.
+/// Returns the host that is saved under the name that a client was given in place of a URL. `has_pin` says that the
+/// environment gives a pin.
 ///
 /// # Errors
 /// The file cannot be read, or has no such name, and nothing says that the word is the name of a machine.
-pub(super) fn named(matches: &ArgMatches, surroundings: &Surroundings<'_>) -> Result<Option<Named>, UsageError> {
+pub(super) fn named(matches: &ArgMatches, config: Option<&Path>, has_pin: bool) -> Result<Option<Named>, UsageError> {
     let given = matches.get_raw("url").and_then(|mut values| values.next()).and_then(|text| text.to_str());
     let Some(name) = given.filter(|given| SavedName::parse(given).is_some()) else { return Ok(None) };
     let is_given = |id| matches!(matches.try_get_raw(id), Ok(Some(_)));
-    let has_pin = is_given("pin") || is_given("pin_file") || surroundings.has_secret("pin");
-    let config = surroundings.config.as_deref();
+    let has_pin = has_pin || is_given("pin") || is_given("pin_file");
     let saved = config.map(|_| read(config)).transpose()?;
     if let Some(saved) = &saved
         && let Some(document) = saved.find(name)

@@ -108,7 +108,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
         }
         (action, Some((name, matches))) => {
             if name == "check"
-                && let Some(named) = hosts::named(matches, &surroundings)?
+                && let Some(named) =
+                    hosts::named(matches, surroundings.config.as_deref(), surroundings.has_secret("pin"))?
             {
                 return checked(named, matches, surroundings, output);
             }
@@ -117,7 +118,8 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
                 return saved(&name, Arguments { command: action, ..arguments }, matches, surroundings);
             }
             if name == "client"
-                && let Some(named) = hosts::named(matches, &surroundings)?
+                && let Some(named) =
+                    hosts::named(matches, surroundings.config.as_deref(), surroundings.has_secret("pin"))?
             {
                 let line = named.document.keys.given(matches);
                 return of_saved(named, line, matches, surroundings, output);
@@ -144,7 +146,7 @@ fn given(arguments: Vec<OsString>, surroundings: Surroundings<'_>, output: &mut 
 fn as_client(matches: &ArgMatches, surroundings: Surroundings<'_>, output: &mut Output) -> Result<Parsed, Refusal> {
     let keys = Keys::of("client");
     let line = keys.given(matches);
-    if let Some(named) = hosts::named(matches, &surroundings)? {
+    if let Some(named) = hosts::named(matches, surroundings.config.as_deref(), surroundings.has_secret("pin"))? {
         return of_saved(named, line, matches, surroundings, output);
     }
     let arguments = Arguments::from_arg_matches(&keys.parse(&line)?)?;

@@ -189,8 +189,8 @@ impl Host {
         Some(SignalingUrl::at((ip, local.port()).into()))
     }
 
-    /// Returns the signaling URL for a client on another machine, as far as this one knows. It has one of this machine's
-    /// addresses in it if the host listens on all of them.
+    /// Returns the signaling URL for a client on another machine, as far as this one knows. It has one of this
+    /// machine's addresses in it if the host listens on all of them.
     fn far_url(&self) -> Option<SignalingUrl> {
         let local = self.local?;
         let far = local.ip().is_unspecified().then(|| reached_at(local.is_ipv6())).flatten();
