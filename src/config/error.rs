@@ -1,6 +1,7 @@
 //! Errors of settings.
 
-use super::invitation::{MAX_INVITATIONS, MAX_LABEL};
+use super::MAX_SESSIONS;
+use super::invitation::{MAX_INVITATIONS, MAX_LABEL, MAX_NAMED};
 use crate::signaling::url::UrlError;
 use crate::tunnel::hello::MAX_SERVICES;
 
@@ -54,8 +55,24 @@ pub enum ConfigError {
     /// An invitation gives nothing.
     #[error("the invitation {0} gives nothing: name services, or rules of what its clients may reach")]
     EmptyInvitation(String),
-    /// An invitation admits nobody at a time.
-    #[error("max-sessions of the invitation {0} is 0, so no client could join")]
+    /// An invitation names something twice.
+    #[error("the invitation {label} names {what} twice")]
+    InvitationTwice {
+        /// The invitation.
+        label: String,
+        /// What it names twice: a service, or which of its rules.
+        what: String,
+    },
+    /// An invitation names more than it may.
+    #[error("the invitation {label} has more than {MAX_NAMED} {what}")]
+    InvitationTooMany {
+        /// The invitation.
+        label: String,
+        /// What it has too many of.
+        what: &'static str,
+    },
+    /// An invitation admits nobody at a time, or more than a host can serve.
+    #[error("max-sessions of the invitation {0} is not between 1 and {MAX_SESSIONS}")]
     InvitationSessions(String),
     /// An invitation ends at once, or in more than ten years.
     #[error("the invitation {0} ends at once or in more than ten years")]

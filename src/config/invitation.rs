@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use super::{AccessList, ConfigError, HostConfig, ReverseAccess};
+use super::{AccessList, ConfigError, HostConfig, MAX_SESSIONS, ReverseAccess};
 use crate::signaling::invitation::InvitationId;
 use crate::signaling::pin::Pin;
 
 /// Maximum number of invitations of a host that count at a time.
 pub const MAX_INVITATIONS: usize = 256;
+
+/// Maximum number of services of an invitation, of rules, and of reverse rules.
+pub(crate) const MAX_NAMED: usize = 256;
 
 /// Longest label, in characters.
 pub(crate) const MAX_LABEL: usize = 64;
@@ -78,6 +81,7 @@ impl Invitation {
         if !is_label {
             return Err(ConfigError::InvitationLabel);
         }
+        self.validate_names()?;
         let names: HashSet<&str> = (0..).map_while(|number| host.service_name(number)).collect();
         if let Some(unknown) = self.services.iter().find(|name| !names.contains(name.as_str())) {
             return Err(ConfigError::InvitationService { label: label(), service: unknown.clone() });
@@ -86,13 +90,43 @@ impl Invitation {
             return Err(ConfigError::EmptyInvitation(label()));
         }
         match (self.max_sessions, self.expires) {
-            (Some(0), _) => Err(ConfigError::InvitationSessions(label())),
+            (Some(sessions), _) if !(1..=MAX_SESSIONS).contains(&sessions) => {
+                Err(ConfigError::InvitationSessions(label()))
+            }
             (_, Some(Expiry::After(life))) if life.is_zero() || life > MAX_LIFE => {
                 Err(ConfigError::InvitationLife(label()))
             }
             _ => Ok(()),
         }
     }
+
+    /// Checks that it names nothing twice, and not too much: each state of the host has all of it.
+    fn validate_names(&self) -> Result<(), ConfigError> {
+        let twice = |what: String| Err(ConfigError::InvitationTwice { label: self.label.clone(), what });
+        let counts = [
+            (self.services.len(), "services"),
+            (self.allow.rules().len(), "rules of allow"),
+            (self.reverse.rules().len(), "rules of reverse"),
+        ];
+        if let Some((_, what)) = counts.into_iter().find(|(count, _)| *count > MAX_NAMED) {
+            return Err(ConfigError::InvitationTooMany { label: self.label.clone(), what });
+        }
+        if let Some(number) = repeated(&self.services) {
+            return twice(format!("the service {}", self.services.get(number).map_or("", String::as_str)));
+        }
+        if let Some(number) = repeated(self.allow.rules()) {
+            return twice(format!("a rule of allow (number {})", number + 1));
+        }
+        match repeated(self.reverse.rules()) {
+            Some(number) => twice(format!("a rule of reverse (number {})", number + 1)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Returns the first of a few that equals one before it.
+fn repeated<T: PartialEq>(all: &[T]) -> Option<usize> {
+    all.iter().enumerate().position(|(number, one)| all.iter().take(number).any(|other| other == one))
 }
 
 impl HostConfig {
@@ -117,6 +151,7 @@ impl HostConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::ReverseRule;
 
     fn of(change: impl FnOnce(&mut Invitation)) -> Result<(), ConfigError> {
         let mut host = HostConfig::sharing("localhost:80".parse().unwrap());
@@ -142,6 +177,31 @@ mod tests {
         for label in [String::new(), "a\nb".to_owned(), "x".repeat(65)] {
             assert_eq!(of(|it| it.label = label.clone()), Err(ConfigError::InvitationLabel), "{label:?}");
         }
+    }
+
+    #[test]
+    fn an_invitation_names_nothing_twice_and_not_too_much() {
+        let twice =
+            |what: &str| Err(ConfigError::InvitationTwice { label: "guests".to_owned(), what: what.to_owned() });
+        let many = |what| Err(ConfigError::InvitationTooMany { label: "guests".to_owned(), what });
+        assert_eq!(of(|it| it.services.push("80".to_owned())), twice("the service 80"));
+        assert_eq!(of(|it| it.services = vec!["80".to_owned(); 9000]), many("services"));
+        let allow = |rules: &[String]| AccessList::parse(rules).unwrap();
+        let rules: Vec<String> = (1..=257).map(|port| format!("localhost:{port}")).collect();
+        assert_eq!(of(|it| it.allow = allow(&rules)), many("rules of allow"));
+        assert_eq!(of(|it| it.allow = allow(&rules[..256])), Ok(()));
+        let again = [&rules[..2], &rules[..1]].concat();
+        assert_eq!(of(|it| it.allow = allow(&again)), twice("a rule of allow (number 3)"));
+        let reverse = |ports: &[u16]| {
+            ReverseAccess::new(ports.iter().map(|port| ReverseRule::parse(&port.to_string()).unwrap()).collect())
+        };
+        let ports: Vec<u16> = (1..=257).collect();
+        assert_eq!(of(|it| it.reverse = reverse(&ports)), many("rules of reverse"));
+        assert_eq!(of(|it| it.reverse = reverse(&ports[..256])), Ok(()));
+        assert_eq!(of(|it| it.reverse = reverse(&[1, 2, 2])), twice("a rule of reverse (number 3)"));
+        let sessions = |count| of(|it| it.max_sessions = Some(count));
+        assert_eq!((sessions(1), sessions(MAX_SESSIONS)), (Ok(()), Ok(())));
+        assert_eq!(sessions(MAX_SESSIONS + 1), Err(ConfigError::InvitationSessions("guests".to_owned())));
     }
 
     #[test]

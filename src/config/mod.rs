@@ -62,6 +62,9 @@ use crate::tunnel;
 /// Default for [`HostConfig::max_sessions`].
 pub const DEFAULT_MAX_SESSIONS: usize = 16;
 
+/// Largest number of clients at a time that can be asked for.
+pub(crate) const MAX_SESSIONS: usize = 1024;
+
 /// Default for [`HostConfig::listen`] of a host without a server: any free port of this machine only.
 pub const DEFAULT_HOST_LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 

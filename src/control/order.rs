@@ -41,6 +41,17 @@ pub enum Order {
     EndClient(String, String),
 }
 
+impl Order {
+    /// Tells whether it ends something. That is done even if whoever asked for it does not wait for the answer.
+    pub fn is_end(&self) -> bool {
+        match self {
+            Order::EndSession(_) | Order::Uninvite(_) | Order::EndHost(_) | Order::EndClient(..) => true,
+            Order::Status | Order::Session(_) | Order::Events(_) | Order::Check | Order::Metrics => false,
+            Order::Health | Order::Ready | Order::Cluster | Order::Invite(_) => false,
+        }
+    }
+}
+
 /// What follows from a request.
 pub enum Wanted {
     /// The side has to answer.

@@ -1,9 +1,15 @@
 //! Where local programs connect: a TCP port, or a unix socket.
 
+#[cfg(unix)]
+use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::thread;
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 use super::listen::{self, Accepted as AcceptedTcp, ListenError, Second};
 use super::stream::Stream;
@@ -11,14 +17,23 @@ use super::system::{Interest, Registry, Source, TcpListener, Token};
 #[cfg(unix)]
 use super::system::{UnixListener, UnixStream};
 
+/// How long a folder's lock is waited for that only programs of this user can hold.
+#[cfg(unix)]
+const LOCK_TIME: Duration = Duration::from_secs(2);
+
+/// How long a folder's lock is waited for that others can hold, too.
+#[cfg(unix)]
+const SHARED_LOCK_TIME: Duration = Duration::from_millis(50);
+
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
     /// A TCP port.
     Tcp(TcpListener),
-    /// A unix socket and its file, which is removed with it.
+    /// A unix socket and its file, which is removed with it. It goes first: while the socket is open, nobody takes the
+    /// file for one that is left over, and puts another into its place.
     #[cfg(unix)]
-    Unix(UnixListener, SocketFile),
+    Unix(SocketFile, UnixListener),
 }
 
 /// The file of a unix socket. Removed when this is dropped, unless another file is in its place by then.
@@ -121,18 +136,20 @@ impl Listener {
     }
 
     /// Listens on a unix socket that only this user may use. Replaces the file of a socket on which nobody listens, but
-    /// no other file.
+    /// no other file. Of several programs that do so at a time, one has the socket.
     ///
     /// # Errors
     /// [`ListenError`].
     #[cfg(unix)]
     pub fn unix(path: &Path) -> Result<Listener, ListenError> {
         let failed = |source: io::Error| ListenError::Path { path: path.to_owned(), source };
+        // Until this is dropped.
+        let _lock = lock_folder(path);
         if is_stale(path).map_err(failed)? {
             std::fs::remove_file(path).map_err(failed)?;
         }
         let listener = bind_private(path).map_err(failed)?;
-        Ok(Listener::Unix(listener, SocketFile { path: path.to_owned(), ends: Ends::of_file(path) }))
+        Ok(Listener::Unix(SocketFile { path: path.to_owned(), ends: Ends::of_file(path) }, listener))
     }
 
     /// Returns the bound address of a TCP listener.
@@ -159,7 +176,7 @@ impl Listener {
                 AcceptedTcp::Fatal(error) => Accepted::Fatal(error),
             },
             #[cfg(unix)]
-            Listener::Unix(listener, file) => match listener.accept() {
+            Listener::Unix(file, listener) => match listener.accept() {
                 Ok((stream, _)) => {
                     Accepted::Connection(Stream::Unix(stream), format!("unix:{}", file.path.display()), file.ends)
                 }
@@ -168,6 +185,25 @@ impl Listener {
                 // The program that connected is gone already; the next call finds the others.
                 Err(_) => Accepted::Empty,
             },
+        }
+    }
+}
+
+/// Locks the folder of a socket, so that nobody else looks whether it is in use and replaces it at the same time. Where
+/// others may hold the lock, they are hardly waited for: without it, all is well but for that.
+#[cfg(unix)]
+fn lock_folder(path: &Path) -> Option<File> {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = File::open(folder).ok()?;
+    let is_private = folder.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 == 0);
+    let end = Instant::now() + if is_private { LOCK_TIME } else { SHARED_LOCK_TIME };
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => thread::sleep(Duration::from_millis(1)),
+            // Some file systems have no locks.
+            Err(_) => return None,
         }
     }
 }
@@ -199,7 +235,12 @@ fn is_stale(path: &Path) -> io::Result<bool> {
 #[cfg(unix)]
 fn bind_private(path: &Path) -> io::Result<UnixListener> {
     use std::os::unix::fs::PermissionsExt as _;
-    let listener = UnixListener::bind(path)?;
+    let listener = UnixListener::bind(path).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => {
+            io::Error::new(error.kind(), "the path is longer than that of a socket may be, which is about 100 bytes")
+        }
+        _ => error,
+    })?;
     if let Err(error) = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)) {
         let _ = std::fs::remove_file(path);
         return Err(error);
@@ -212,7 +253,7 @@ impl Source for Listener {
         match self {
             Listener::Tcp(listener) => listener.register(registry, token, interests),
             #[cfg(unix)]
-            Listener::Unix(listener, _) => listener.register(registry, token, interests),
+            Listener::Unix(_, listener) => listener.register(registry, token, interests),
         }
     }
 
@@ -220,7 +261,7 @@ impl Source for Listener {
         match self {
             Listener::Tcp(listener) => listener.reregister(registry, token, interests),
             #[cfg(unix)]
-            Listener::Unix(listener, _) => listener.reregister(registry, token, interests),
+            Listener::Unix(_, listener) => listener.reregister(registry, token, interests),
         }
     }
 
@@ -228,7 +269,7 @@ impl Source for Listener {
         match self {
             Listener::Tcp(listener) => listener.deregister(registry),
             #[cfg(unix)]
-            Listener::Unix(listener, _) => listener.deregister(registry),
+            Listener::Unix(_, listener) => listener.deregister(registry),
         }
     }
 }
@@ -263,13 +304,56 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&moved, &path).unwrap();
         drop(Listener::Unix(
-            UnixListener::bind(path.with_extension("other")).unwrap(),
             SocketFile { path: path.clone(), ends: Ends::of_file(&path) },
+            UnixListener::bind(path.with_extension("other")).unwrap(),
         ));
         assert!(std::fs::symlink_metadata(&path).is_ok(), "a link to the socket is another file");
         for file in [path.with_extension("other"), path, moved] {
             std::fs::remove_file(file).unwrap();
         }
+    }
+
+    #[test]
+    fn of_many_who_find_a_socket_that_is_left_over_one_has_it() {
+        let folder = path("race");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let path = folder.join("s");
+        for round in 0..50 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let start = std::sync::Barrier::new(16);
+            let listening: Vec<Listener> = thread::scope(|scope| {
+                let bind = || {
+                    start.wait();
+                    Listener::unix(&path)
+                };
+                let all: Vec<_> = (0..16).map(|_| scope.spawn(bind)).collect();
+                all.into_iter().filter_map(|one| one.join().unwrap().ok()).collect()
+            });
+            assert_eq!(listening.len(), 1, "round {round}");
+            assert!(UnixStream::connect(&path).is_ok(), "round {round}");
+            drop(listening);
+            assert!(!path.exists(), "round {round}");
+        }
+        std::fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_somebody_holds_keeps_nobody_out() {
+        let folder = path("locked");
+        std::fs::create_dir(&folder).unwrap();
+        let lock = File::open(&folder).unwrap();
+        lock.lock().unwrap();
+        let start = Instant::now();
+        drop(Listener::unix(&folder.join("s")).unwrap());
+        assert!(start.elapsed() < LOCK_TIME + Duration::from_secs(5), "{:?}", start.elapsed());
+        std::fs::remove_dir(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_is_said_to_be() {
+        let error = Listener::unix(&path(&"x".repeat(120))).unwrap_err().to_string();
+        assert!(error.contains("longer than that of a socket may be") && !error.contains("SUN_LEN"), "{error}");
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct WatcherId(u64);
 pub(super) struct Looks {
     watchers: Vec<Watcher>,
     count: u64,
+    /// How often something changed.
+    changes: u64,
     /// All who watch are to be shown something.
     is_planned: bool,
     /// The deadline that is set.
@@ -60,8 +62,14 @@ impl Looks {
         id
     }
 
+    /// Returns how often something changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Something changed. Returns when to look, if no look is due by then already.
     pub(super) fn changed(&mut self, now: Instant) -> Option<Instant> {
+        self.changes = self.changes.wrapping_add(1);
         if self.is_planned || self.watchers.is_empty() {
             return None;
         }

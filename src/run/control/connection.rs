@@ -36,6 +36,17 @@ const MAX_WAITING: usize = 1024 * 1024;
 /// Bytes that are written in one go, before others have their turn.
 const WRITE_BUDGET: usize = 256 * 1024;
 
+/// How readily a connection gives way to a new one, the readiest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Patience {
+    /// It has its answer.
+    Leaving,
+    /// It does not take its answer.
+    Answering,
+    /// It has not said what it wants.
+    Reading,
+}
+
 /// A connection.
 pub(in crate::run) struct Connection {
     pub(super) stream: Stream,
@@ -99,6 +110,22 @@ impl Connection {
         matches!(self.state, State::Reading(_))
     }
 
+    /// Tells whether events are sent as they come.
+    pub(super) fn is_following(&self) -> bool {
+        matches!(self.state, State::Following(_))
+    }
+
+    /// Returns how readily it gives way, if it does at all.
+    pub(super) fn patience(&self) -> Option<Patience> {
+        match self.state {
+            State::Leaving(_) => Some(Patience::Leaving),
+            State::Answering(_) => Some(Patience::Answering),
+            State::Reading(_) => Some(Patience::Reading),
+            // The answer comes by itself, or is for as long as the other side wants.
+            State::Waiting { .. } | State::Following(_) => None,
+        }
+    }
+
     /// Tells whether nothing more is to be done.
     pub(super) fn is_over(&self) -> bool {
         // What a side that only closed its end has sent before is still a request.
@@ -112,8 +139,7 @@ impl Connection {
 
     /// Handles that it is late. Returns false if the connection is to end.
     pub(super) fn handle_due(&mut self, now: Instant) -> bool {
-        let is_following = matches!(self.state, State::Following(_));
-        is_following && self.push(now, &Bytes::from_static(b"\n"))
+        self.is_following() && self.push(now, &Bytes::from_static(b"\n"))
     }
 
     /// Reads the request; returns it when it is complete.

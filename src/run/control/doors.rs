@@ -1,6 +1,6 @@
 //! Where requests come in: a unix socket that only the user may open, and a TCP port.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{AdminToken, ControlConfig};
 use crate::control;
@@ -26,6 +26,15 @@ impl Door {
 /// Returns what a process calls itself that has no socket.
 pub(super) fn name_of(config: &ControlConfig) -> String {
     config.name.to_string()
+}
+
+/// Returns where somebody on this machine finds what listens at an address.
+pub(super) fn nearest(addr: SocketAddr) -> SocketAddr {
+    match addr {
+        SocketAddr::V4(addr) if addr.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
+        SocketAddr::V6(addr) if addr.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
+        addr => addr,
+    }
 }
 
 /// Listens on a unix socket, if that is possible. Returns the name that the process has there.
@@ -68,10 +77,14 @@ mod unix {
     pub(super) fn socket(config: &ControlConfig) -> Result<(Listener, String), String> {
         let mut problems = Vec::new();
         for ControlFolder { path, is_made, .. } in &config.folders {
-            match prepared(path, *is_made) {
-                Ok(()) => return in_folder(path, config.name.as_str()),
-                Err(error) => problems.push(format!("{}: {error}", path.display())),
-            }
+            let problem = match prepared(path, *is_made) {
+                Ok(()) => match in_folder(path, config.name.as_str()) {
+                    Ok(found) => return Ok(found),
+                    Err(error) => error.to_string(),
+                },
+                Err(error) => format!("{}: {error}", path.display()),
+            };
+            problems.push(problem);
         }
         Err(format!("this run has no control socket, because no folder can have it: {}", problems.join("; ")))
     }
@@ -83,15 +96,14 @@ mod unix {
         folder::check(path)
     }
 
-    fn in_folder(path: &Path, name: &str) -> Result<(Listener, String), String> {
+    fn in_folder(path: &Path, name: &str) -> Result<(Listener, String), ListenError> {
         let at = |name: &str| Listener::unix(&path.join(format!("{name}.sock")));
-        let failed = |error: ListenError| format!("this run has no control socket: {error}");
         match at(name) {
             Err(ListenError::Path { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
                 let other = format!("{name}-{}", process::id());
-                Ok((at(&other).map_err(failed)?, other))
+                Ok((at(&other)?, other))
             }
-            listener => Ok((listener.map_err(failed)?, name.to_owned())),
+            listener => Ok((listener?, name.to_owned())),
         }
     }
 }

@@ -7,9 +7,10 @@ mod answers;
 mod checking;
 mod connection;
 mod doors;
+mod latest;
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -18,7 +19,8 @@ use log::debug;
 pub(super) use self::answers::{done, encoded, json, text};
 use self::checking::Checking;
 use self::connection::{Connection, State};
-use self::doors::{Door, name_of};
+use self::doors::{Door, name_of, nearest};
+use self::latest::Latest;
 use super::RunError;
 use super::deadlines::Due;
 use super::looks::WatcherId;
@@ -35,8 +37,11 @@ use crate::net::stream::Stream;
 use crate::net::system::{self, Interest};
 use crate::status::event::Event;
 
-/// Maximum number of connections. Beyond it, the one that has waited longest for its request gives way.
+/// Maximum number of connections of a door that do not follow events. Beyond it, one gives way: the oldest of those that give way first.
 const MAX_CONNECTIONS: usize = 64;
+
+/// Maximum number of connections of a door that follow events.
+const MAX_FOLLOWERS: usize = 32;
 
 /// Maximum number of connections accepted in a turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -62,6 +67,8 @@ pub(super) struct Control {
     /// What was asked for and is not answered.
     orders: VecDeque<(ControlKey, Order)>,
     checking: Checking,
+    /// What was said last of what the run is doing.
+    pub(super) latest: Latest,
     /// A token that was generated.
     token: Option<AdminToken>,
     /// The deadline that is set.
@@ -76,6 +83,7 @@ impl Control {
             connections: Table::new(),
             orders: VecDeque::new(),
             checking: Checking::default(),
+            latest: Latest::default(),
             token: None,
             due_at: None,
         }
@@ -158,9 +166,15 @@ impl Control {
         self.set_deadline(turn);
     }
 
-    /// Returns the next thing that is asked for, and by whom.
+    /// Returns the next thing that is asked for, and by whom. What nobody waits for any more is not worth the work,
+    /// unless it is to end something.
     pub(super) fn poll_order(&mut self) -> Option<(ControlKey, Order)> {
-        self.orders.pop_front()
+        while let Some((key, order)) = self.orders.pop_front() {
+            if order.is_end() || self.connections.get(key).is_some_and(|connection| !connection.is_gone) {
+                return Some((key, order));
+            }
+        }
+        None
     }
 
     /// Answers a request.
@@ -204,6 +218,11 @@ impl Control {
         key: ControlKey,
         (interval, first): (Option<Duration>, Option<Bytes>),
     ) {
+        let Some(door) = self.connections.get(key).map(|connection| connection.door) else { return };
+        if self.of_door(door).filter(|(_, connection)| connection.is_following()).count() >= MAX_FOLLOWERS {
+            let full = control::refusal(503, "as many follow events already as may; ask again when one has ended");
+            return self.answer(turn, key, &full);
+        }
         let Some(connection) = self.connections.get_mut(key) else { return };
         let watcher = interval.map(|interval| turn.looks.watch(turn.now, interval));
         if connection.follow(turn.now, watcher, first) {
@@ -288,10 +307,11 @@ impl Control {
     }
 
     fn take_in(&mut self, turn: &mut Turn, door: Key<Door>, mut stream: Stream) {
-        if self.connections.len() >= MAX_CONNECTIONS {
-            let reading = self.connections.iter().filter(|(_, connection)| connection.is_reading());
-            match reading.map(|(key, _)| key).min() {
-                Some(oldest) => self.drop_connection(turn, oldest),
+        let others = self.of_door(door).filter(|(_, connection)| !connection.is_following());
+        if others.count() >= MAX_CONNECTIONS {
+            let giving = self.of_door(door).filter_map(|(key, connection)| Some((connection.patience()?, key)));
+            match giving.min() {
+                Some((_, oldest)) => self.drop_connection(turn, oldest),
                 None => return debug!("there are as many control connections as there may be"),
             }
         }
@@ -301,6 +321,11 @@ impl Control {
         }
         let key = self.connections.insert(Connection::new(stream, door, turn.now + REQUEST_TIMEOUT));
         self.work(turn, key);
+    }
+
+    /// Returns the connections that came in by a door.
+    fn of_door(&self, door: Key<Door>) -> impl Iterator<Item = (ControlKey, &Connection)> {
+        self.connections.iter().filter(move |(_, connection)| connection.door == door)
     }
 
     /// Does what a connection lets be done.
@@ -366,14 +391,5 @@ impl Control {
         }
         turn.deregister(&mut connection.stream);
         Some(connection)
-    }
-}
-
-/// Returns where somebody on this machine finds what listens at an address.
-fn nearest(addr: SocketAddr) -> SocketAddr {
-    match addr {
-        SocketAddr::V4(addr) if addr.ip().is_unspecified() => (Ipv4Addr::LOCALHOST, addr.port()).into(),
-        SocketAddr::V6(addr) if addr.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, addr.port()).into(),
-        addr => addr,
     }
 }

@@ -47,10 +47,7 @@ pub(super) fn look<S: Side + ?Sized>(side: &mut S) {
 }
 
 fn follow<S: Side + ?Sized>(side: &mut S, key: ControlKey, interval: Option<Duration>) {
-    let first = interval.map(|_| {
-        let snapshot = side.snapshot();
-        overview(side, &snapshot, Some("status"))
-    });
+    let first = interval.map(|_| state(side, Some("status")));
     let core = side.core();
     // What was reported before is not for this one.
     core.control.follow(&mut core.turn);
@@ -68,10 +65,7 @@ fn check<S: Side + ?Sized>(side: &mut S, key: ControlKey) {
 
 fn obey<S: Side + ?Sized>(side: &mut S, order: Order) -> Answer {
     match order {
-        Order::Status => {
-            let snapshot = side.snapshot();
-            json(200, overview(side, &snapshot, None))
-        }
+        Order::Status => json(200, state(side, None)),
         Order::Session(id) => match session(side, &id) {
             Some(key) => show_session(side, key),
             None => no_session(),
@@ -105,6 +99,19 @@ fn show_session<S: Side + ?Sized>(side: &mut S, key: SessionKey) -> Answer {
     let unlisted = list.len().saturating_sub(MAX_STREAMS);
     list.truncate(MAX_STREAMS);
     json(200, encoded(&SessionDetails { session, list, unlisted }))
+}
+
+/// Returns what a process says of itself, on a line. All who ask in a turn are told the same.
+fn state<S: Side + ?Sized>(side: &mut S, event: Option<&'static str>) -> Bytes {
+    let core = side.core();
+    let at = (core.turn.now, core.turn.looks.changes());
+    if let Some(line) = core.control.latest.get(at, event.is_some()) {
+        return line;
+    }
+    let snapshot = side.snapshot();
+    let line = overview(side, &snapshot, event);
+    side.core().control.latest.set(at, event.is_some(), line.clone());
+    line
 }
 
 /// Returns what a process says of itself, on a line.

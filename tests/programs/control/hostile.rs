@@ -73,6 +73,67 @@ fn a_hundred_connections_keep_nobody_out_and_are_bounded() {
 }
 
 #[test]
+fn strangers_at_the_port_lock_nobody_out() {
+    let mut host = Pinhole::host(echo(), &["--admin-listen", "127.0.0.1:0"]);
+    let (address, authorization) = host.administration();
+    let socket = Socket::of("host", &host);
+    let status = || ask(address, format!("GET /v1/status HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n"));
+    let garbage: &[&[u8]] = &[b"\r\n\r\nx\r\n", b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"];
+    for said in garbage {
+        let held: Vec<_> = (0..200)
+            .map(|_| {
+                let mut stream = connect(address);
+                let _ = stream.write_all(said);
+                stream
+            })
+            .collect();
+        for _ in 0..10 {
+            assert_eq!(status().status, 200);
+            assert_eq!(socket.status()["role"], "host");
+        }
+        drop(held);
+    }
+    host.stop();
+}
+
+#[test]
+fn those_who_follow_events_keep_nobody_from_asking() {
+    let mut host = Pinhole::host(echo(), &["--admin-listen", "127.0.0.1:0"]);
+    let (address, authorization) = host.administration();
+    let socket = Socket::of("host", &host);
+    let mut followers: Vec<_> = (0..32).map(|_| socket.follow("?status=250")).collect();
+    let refused = socket.ask("GET", "/v1/events", "");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert!(refused.text().contains("as many follow events already as may"), "{}", refused.text());
+    // Whoever is silent gives way to those who ask, and those who follow stay.
+    let silent: Vec<UnixStream> = (0..80).map(|_| socket.connect()).collect();
+    assert_eq!(socket.status()["role"], "host");
+    a_follower_over_tcp(address, &authorization);
+    for follower in &mut followers {
+        follower.event("status");
+    }
+    drop((silent, followers.pop()));
+    wait_until("there is room for another", || socket.ask("HEAD", "/v1/events", "").status == 200);
+    host.stop();
+}
+
+#[test]
+fn an_invitation_of_thousands_of_names_is_refused() {
+    let mut host = Pinhole::host(echo(), &[]);
+    host.url();
+    let socket = Socket::of("host", &host);
+    let name = text(&socket.status()["services"][0], "name");
+    let body = |count| serde_json::json!({"label": "x", "services": vec![&name; count]}).to_string();
+    for (count, sentence) in [(2000, "has more than 256 services"), (2, "twice")] {
+        let refused = socket.ask("POST", "/v1/invitations", &body(count));
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains(sentence), "{}", refused.text());
+    }
+    assert_eq!(socket.status()["invitations"], serde_json::json!([]));
+    host.stop();
+}
+
+#[test]
 fn a_follower_that_does_not_read_is_cut_off_and_costs_little() {
     let mut pair = Pair::of(echo());
     let socket = Socket::of("host", &pair.host);

@@ -194,6 +194,33 @@ fn without_a_folder_of_the_session_the_temporary_one_is_used() {
 }
 
 #[test]
+fn a_folder_in_which_no_socket_can_be_is_passed_over() {
+    let runtime = Runtime::new("long");
+    let (long, temporary) = (runtime.0.0.join("x".repeat(100)), runtime.0.0.join("tmp"));
+    fs::create_dir(&long).unwrap();
+    let start = |temporary: &PathBuf| {
+        let target = echo().to_string();
+        let mut command = command(&["host", &target, "--json", "--no-stun", "--name", "web"]);
+        command.env("XDG_RUNTIME_DIR", &long).env("TMPDIR", temporary);
+        Pinhole::spawn("host", command)
+    };
+    // Without a folder that can be used, all problems are said.
+    let mut without = start(&temporary);
+    let warning = without.problem("warning", "control");
+    without.url();
+    let too_long = "the path is longer than that of a socket may be";
+    assert!(warning.starts_with("this run has no control socket"), "{warning}");
+    assert!(warning.contains(too_long) && warning.contains("/tmp/pinhole-"), "{warning}");
+    without.stop();
+    fs::create_dir(&temporary).unwrap();
+    let mut host = start(&temporary);
+    host.url();
+    let own = temporary.join(format!("pinhole-{}", nix::unistd::getuid()));
+    assert_eq!(Socket(own.join("web.sock")).status()["pid"], host.pid());
+    host.stop();
+}
+
+#[test]
 fn a_token_may_come_from_a_file() {
     let runtime = Runtime::new("token");
     let file = runtime.0.write("token", "0123456789abcdef-chosen\n");
