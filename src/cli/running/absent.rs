@@ -1,6 +1,7 @@
 //! What is said where nothing runs that could be asked.
 
 use super::ask::Processes;
+use super::http::AskError;
 use super::{Ending, Scene};
 use crate::status::text::{MAX_PEER_TEXT, sanitize};
 
@@ -8,8 +9,12 @@ use crate::status::text::{MAX_PEER_TEXT, sanitize};
 pub(super) fn nothing(processes: &Processes, name: Option<&str>, scene: &Scene) -> Ending {
     if let Some(name) = name {
         let name = sanitize(name, MAX_PEER_TEXT);
-        if !processes.all.is_empty() {
-            return Ending::Failed("not-running", format!("{name} does not run"));
+        // Whoever hears that it does not run starts it once more.
+        let reasons = processes.iter().filter_map(|(_, state)| state.err());
+        match reasons.max_by_key(|error| !matches!(error, AskError::Left)) {
+            Some(AskError::Left) => return Ending::Failed("not-running", format!("{name} does not run")),
+            Some(error) => return Ending::Failed(error.code(), format!("{name} cannot be asked: {error}")),
+            None => {}
         }
         let others = Processes::ask(&scene.folders, None);
         return Ending::Failed(

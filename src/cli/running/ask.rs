@@ -31,13 +31,14 @@ pub(super) struct Processes {
     pub(super) all: Vec<Process>,
     /// Folders of units that this user may not look into.
     pub(super) hidden: usize,
+    /// Sockets beyond those that are asked.
+    pub(super) unlisted: usize,
 }
 
 impl Processes {
     /// Asks each process whose socket is there, or each of this name.
     pub(super) fn ask(folders: &[PathBuf], name: Option<&str>) -> Processes {
-        let Found { mut sockets, hidden } = place::sockets(folders);
-        sockets.retain(|socket| name.is_none_or(|name| socket.name == name));
+        let Found { sockets, hidden, unlisted } = place::sockets(folders, name);
         let (answered, answers) = mpsc::channel();
         for (number, socket) in sockets.iter().enumerate() {
             let (path, answered) = (socket.path.clone(), answered.clone());
@@ -55,7 +56,7 @@ impl Processes {
         }
         let states = states.into_iter().map(|state| state.unwrap_or(Err(AskError::Silent)));
         let all = sockets.into_iter().zip(states).map(|(socket, status)| Process { socket, status }).collect();
-        Processes { all, hidden }
+        Processes { all, hidden, unlisted }
     }
 
     /// Returns all.

@@ -162,7 +162,9 @@ fn find(name: Option<&ProcessName>, scene: &Scene) -> Result<Host, Ending> {
             ),
             (Some(_), None) => failed("no-host", "no host runs here: pinhole host starts one"),
             (None, _) => match absent::nothing(&processes, name, scene) {
-                Ending::Failed(code, sentence) => failed(code, format!("{sentence}: pinhole host starts a host")),
+                Ending::Failed("not-running", sentence) => {
+                    failed("not-running", format!("{sentence}: pinhole host starts a host"))
+                }
                 other => other,
             },
         }),

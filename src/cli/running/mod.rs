@@ -26,7 +26,7 @@ use crate::config::{ControlFolder, ProcessName};
 /// Returns the names of the sockets there are, one a line. Nobody is asked: a shell waits for this.
 pub(super) fn names(folders: &[ControlFolder]) -> String {
     let folders: Vec<PathBuf> = folders.iter().map(|folder| folder.path.clone()).collect();
-    let sockets = place::sockets(&folders).sockets.into_iter();
+    let sockets = place::sockets(&folders, None).sockets.into_iter();
     // What is no name of a process could be more than a word to a shell.
     let names = sockets.filter_map(|socket| socket.name.parse::<ProcessName>().ok());
     names.map(|name| format!("{name}\n")).collect()

@@ -27,23 +27,25 @@ pub(super) struct Found {
     pub(super) sockets: Vec<Socket>,
     /// Folders of units that this user may not look into.
     pub(super) hidden: usize,
+    /// Sockets beyond those that are looked at.
+    pub(super) unlisted: usize,
 }
 
-/// Looks for sockets in folders of the user's own, and in those of units.
-pub(super) fn sockets(own: &[PathBuf]) -> Found {
-    find(own, Path::new(UNITS))
+/// Looks for sockets in folders of the user's own, and in those of units; with a name, only for those of that name.
+pub(super) fn sockets(own: &[PathBuf], name: Option<&str>) -> Found {
+    find(own, Path::new(UNITS), name)
 }
 
-fn find(own: &[PathBuf], units: &Path) -> Found {
+fn find(own: &[PathBuf], units: &Path, name: Option<&str>) -> Found {
     let mut found = Found::default();
     // In a folder that somebody else made, sockets are of whoever that was.
     for path in own.iter().filter(|path| folder::check(path).is_ok()) {
-        found.look_into(path);
+        found.look_into(path, name);
         // The units of a user have theirs in there.
         let inner = folders_in(path).filter(|inner| !own.contains(inner) && folder::check(inner).is_ok());
-        inner.for_each(|inner| found.look_into(&inner));
+        inner.for_each(|inner| found.look_into(&inner, name));
     }
-    folders_in(units).filter(|folder| !own.contains(folder)).for_each(|folder| found.look_into(&folder));
+    folders_in(units).filter(|folder| !own.contains(folder)).for_each(|folder| found.look_into(&folder, name));
     found.sockets.sort();
     found
 }
@@ -55,7 +57,7 @@ fn folders_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 impl Found {
-    fn look_into(&mut self, folder: &Path) {
+    fn look_into(&mut self, folder: &Path, wanted: Option<&str>) {
         let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
             Err(error) => {
@@ -70,8 +72,12 @@ impl Found {
                 (Some(extension), Some(stem)) if extension == "sock" => stem.to_string_lossy().into_owned(),
                 _ => continue,
             };
-            if self.sockets.len() < MAX_SOCKETS {
-                self.sockets.push(Socket { name, path });
+            if wanted.is_some_and(|wanted| wanted != name) {
+                continue;
+            }
+            match self.sockets.len() < MAX_SOCKETS {
+                true => self.sockets.push(Socket { name, path }),
+                false => self.unlisted += 1,
             }
         }
     }
@@ -103,10 +109,17 @@ mod tests {
         .collect();
         fs::write(own.join("file.sock"), "").unwrap();
         let names = |found: Found| found.sockets.into_iter().map(|socket| socket.name).collect::<Vec<_>>();
-        assert_eq!(names(find(&[own, "/nowhere".into()], &units)), ["a", "b", "nas"]);
+        assert_eq!(names(find(&[own.clone(), "/nowhere".into()], &units, None)), ["a", "b", "nas"]);
         // A unit asks for itself, and nothing is there twice.
-        assert_eq!(names(find(&[units.join("nas")], &units)), ["nas"]);
-        assert_eq!(names(find(&[], Path::new("/nowhere"))), [""; 0]);
+        assert_eq!(names(find(&[units.join("nas")], &units, None)), ["nas"]);
+        assert_eq!(names(find(&[], Path::new("/nowhere"), None)), [""; 0]);
+        // What others left behind hides none that is named.
+        let left: Vec<UnixListener> =
+            (0..300).map(|number| UnixListener::bind(own.join(format!("host-{number}.sock"))).unwrap()).collect();
+        drop(left);
+        let all = find(std::slice::from_ref(&own), &units, None);
+        assert_eq!((all.sockets.len(), all.unlisted), (MAX_SOCKETS, 303 - MAX_SOCKETS));
+        assert_eq!(names(find(&[own], &units, Some("nas"))), ["nas"]);
         fs::remove_dir_all(&root).unwrap();
     }
 }

@@ -85,10 +85,9 @@ fn forward(forward: &Value) -> String {
 
 fn session(session: &Value) -> String {
     let id = word(session, "session").unwrap_or_default();
-    let state = word(session, "state").filter(|state| state != "connected");
-    let mut facts: Vec<String> = state.into_iter().collect();
-    facts.push(way(session));
-    facts.extend(real(session, "rtt_ms").map(|rtt| format!("round trip {}", text::round_trip(rtt))));
+    let mut travel: Vec<String> = word(session, "state").filter(|state| state != "connected").into_iter().collect();
+    travel.push(way(session));
+    travel.extend(real(session, "rtt_ms").map(|rtt| format!("round trip {}", text::round_trip(rtt))));
     let moved = |bytes: &str, rate: &str| {
         let bytes = text::bytes(number(session, bytes).unwrap_or_default());
         match number(session, rate).unwrap_or_default() {
@@ -96,15 +95,18 @@ fn session(session: &Value) -> String {
             rate => format!("{bytes} ({}/s)", text::bytes(rate)),
         }
     };
-    facts.push(format!("sent {}", moved("sent", "sent_per_s")));
-    facts.push(format!("received {}", moved("received", "received_per_s")));
-    facts.push(count(number(session, "streams").unwrap_or_default(), "stream"));
-    facts
-        .extend(number(session, "connected_ms").map(|ms| format!("for {}", text::duration(Duration::from_millis(ms)))));
-    facts.extend(word(session, "signaling").map(|from| format!("signaling from {from}")));
-    facts.extend(word(session, "agent"));
-    facts.extend(word(session, "invitation").map(|id| format!("by the invitation {id}")));
-    format!("session {id}: {}", facts.join(", "))
+    let mut load = vec![
+        format!("sent {}", moved("sent", "sent_per_s")),
+        format!("received {}", moved("received", "received_per_s")),
+    ];
+    load.push(count(number(session, "streams").unwrap_or_default(), "stream"));
+    load.extend(number(session, "connected_ms").map(|ms| format!("for {}", text::duration(Duration::from_millis(ms)))));
+    let mut peer: Vec<String> = word(session, "agent").into_iter().collect();
+    peer.extend(word(session, "signaling").map(|from| format!("signaling from {from}")));
+    peer.extend(word(session, "invitation").map(|id| format!("by the invitation {id}")));
+    // What people watch stands where a terminal of 80 columns shows it.
+    let lines = [travel, load, peer].map(|facts| facts.join(", ")).into_iter().filter(|line| !line.is_empty());
+    format!("session {id}: {}", lines.collect::<Vec<_>>().join("\n    "))
 }
 
 /// Says how messages travel, and why not better.

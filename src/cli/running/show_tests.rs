@@ -35,9 +35,11 @@ nas: host, pid 4711, since 2026-11-28T12:00:00Z
   listens on 127.0.0.1:5000
   registered as nas
   service web: 127.0.0.1:8080
-  session ab12: direct to 203.0.113.5:4444 (srflx/host), round trip 23.1 ms, sent 1.5 kB (300 B/s), received 20 B, \
-1 stream, for 1 min 1 s, signaling from 127.0.0.1:9, pinhole/1.2.3, by the invitation k3
-  session cd34: recovering, relayed, because UDP is blocked, sent 0 B, received 0 B, 2 streams
+  session ab12: direct to 203.0.113.5:4444 (srflx/host), round trip 23.1 ms
+    sent 1.5 kB (300 B/s), received 20 B, 1 stream, for 1 min 1 s
+    pinhole/1.2.3, signaling from 127.0.0.1:9, by the invitation k3
+  session cd34: recovering, relayed, because UDP is blocked
+    sent 0 B, received 0 B, 2 streams
   invitation k3 guests: web ssh, until 2026-11-28T14:00:00Z, for one client, 1 session
   warning at 2026-11-28T12:01:00Z: a client tried a wrong pin";
     assert_eq!(shown(&status), expected);

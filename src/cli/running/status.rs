@@ -16,6 +16,12 @@ pub fn status(arguments: &StatusArguments, scene: &Scene) -> Ending {
         true => processes.iter().map(|(socket, state)| lines::line(socket, state)).collect(),
         false => lines::picture(processes.iter()),
     };
+    if processes.unlisted > 0 {
+        log::warn!(
+            "{} sockets more are there than are asked; remove those that killed processes left",
+            processes.unlisted
+        );
+    }
     if let Err(error) = lines::print(&text) {
         return Ending::Failed("system", error);
     }

@@ -99,8 +99,7 @@ struct Watch {
 impl Watch {
     /// Follows sockets that are new, and those again that nobody had.
     fn scan(&mut self, folders: &[PathBuf], name: Option<&str>) {
-        let mut sockets = place::sockets(folders).sockets;
-        sockets.retain(|socket| name.is_none_or(|name| socket.name == name));
+        let sockets = place::sockets(folders, name).sockets;
         self.known.retain(|socket, known| !matches!(known, Known::Gone(_)) || sockets.contains(socket));
         for socket in sockets {
             if matches!(self.known.get(&socket), None | Some(Known::Gone(_))) {

@@ -111,6 +111,10 @@ fn sockets_that_nobody_answers_are_named_and_not_waited_for() {
     shown.expect(0, &words);
     let lines = user.run(&["status", "old", "--json"]);
     lines.expect(1, &[r#""event":"warning","message":"old: nobody answers"#, r#""code":"socket-left""#]);
+    user.run(&["status", "old"]).expect(1, &["old does not run"]);
+    // Not that it does not run: somebody would start another.
+    let said = "stopped cannot be asked: it does not answer: it may be stopped";
+    user.run(&["invite", "stopped", "--services", "web"]).expect(1, &[said]);
     stopped.signal(Signal::SIGCONT);
     stopped.stop();
     host.stop();
