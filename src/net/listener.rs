@@ -1,28 +1,17 @@
 //! Where local programs connect: a TCP port, or a unix socket.
 
-#[cfg(unix)]
-use std::fs::{File, TryLockError};
 use std::io;
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
-use rustix::event::{Timespec, poll};
-
+use super::folder;
 use super::listen::{self, Accepted as AcceptedTcp, ListenError, Second};
 use super::stream::Stream;
 use super::system::{Interest, Registry, Source, TcpListener, Token};
 #[cfg(unix)]
 use super::system::{UnixListener, UnixStream};
-
-/// How often a folder's lock is tried that only programs of this user can hold, a millisecond apart.
-#[cfg(unix)]
-const LOCK_TRIES: usize = 2000;
-
-/// How often a folder's lock is tried that others can hold, too.
-#[cfg(unix)]
-const SHARED_LOCK_TRIES: usize = 50;
 
 /// A listening socket.
 #[derive(Debug)]
@@ -143,7 +132,7 @@ impl Listener {
     pub fn unix(path: &Path) -> Result<Listener, ListenError> {
         let failed = |source: io::Error| ListenError::Path { path: path.to_owned(), source };
         // Until this is dropped.
-        let _lock = lock_folder(path);
+        let _lock = folder::lock(path);
         if is_stale(path).map_err(failed)? {
             std::fs::remove_file(path).map_err(failed)?;
         }
@@ -186,26 +175,6 @@ impl Listener {
             },
         }
     }
-}
-
-/// Locks the folder of a socket, so that nobody else looks whether it is in use and replaces it at the same time. Where
-/// others may hold the lock, they are hardly waited for: without it, all is well but for that.
-#[cfg(unix)]
-fn lock_folder(path: &Path) -> Option<File> {
-    use std::os::unix::fs::MetadataExt as _;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = File::open(folder).ok()?;
-    let is_private = folder.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 == 0);
-    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-    for _ in 0..if is_private { LOCK_TRIES } else { SHARED_LOCK_TRIES } {
-        match folder.try_lock() {
-            Ok(()) => return Some(folder),
-            Err(TryLockError::WouldBlock) => drop(poll(&mut [], Some(&pause))),
-            // Some file systems have no locks.
-            Err(_) => return None,
-        }
-    }
-    None
 }
 
 /// Tells whether there is a socket at the path on which nobody listens. Returns false if there is no file.
@@ -277,6 +246,7 @@ impl Source for Listener {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::fs::File;
     use std::os::unix::fs::PermissionsExt as _;
     use std::thread;
 
