@@ -1,14 +1,21 @@
 //! Folders that are a user's own.
 
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
 
+use rustix::event::{Timespec, poll};
 use rustix::process::geteuid;
 
 /// Bits of a mode that let others than the owner write.
 const OTHERS_WRITE: u32 = 0o022;
+
+/// How often a folder's lock is tried that only programs of this user can hold, a millisecond apart.
+const LOCK_TRIES: usize = 2000;
+
+/// How often a folder's lock is tried that others can hold, too.
+const SHARED_LOCK_TRIES: usize = 50;
 
 /// Returns the number of the user that this process is.
 pub(crate) fn user() -> u32 {
@@ -41,6 +48,24 @@ pub(crate) fn check(path: &Path) -> io::Result<()> {
         true if metadata.mode() & OTHERS_WRITE != 0 => wrong("others than its owner can write there"),
         true => Ok(()),
     }
+}
+
+/// Locks the folder of a socket, so that nobody else looks whether it is in use and replaces it at the same time. Where
+/// others may hold the lock, they are hardly waited for: without it, all is well but for that.
+pub(crate) fn lock(path: &Path) -> Option<File> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = File::open(folder).ok()?;
+    let is_private = folder.metadata().is_ok_and(|metadata| metadata.mode() & 0o077 == 0);
+    let pause = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+    for _ in 0..if is_private { LOCK_TRIES } else { SHARED_LOCK_TRIES } {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) => drop(poll(&mut [], Some(&pause))),
+            // Some file systems have no locks.
+            Err(_) => return None,
+        }
+    }
+    None
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ use crate::net::stream::Stream;
 use crate::net::system::{self, Interest};
 use crate::status::event::Event;
 
-/// Maximum number of connections of a door that do not follow events. Beyond it, one gives way: the oldest of those that give way first.
+/// Maximum number of connections of a door that do not follow events. Beyond it, one gives way, as `Patience` says.
 const MAX_CONNECTIONS: usize = 64;
 
 /// Maximum number of connections of a door that follow events.
