@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::problem::{Problem, WrongValue};
 use crate::access::{ReverseRule, Rule};
 use crate::address::{self, AddressError, Host, ListenAddress, Target, digits, split};
-use crate::config::{AdminToken, Domain, ProcessName};
+use crate::config::{AdminToken, Domain, MAX_SESSIONS, ProcessName};
 #[cfg(feature = "server")]
 use crate::config::{DirectoryUrl, DirectoryUrlError};
 use crate::http::field::HeaderField;
@@ -19,9 +19,6 @@ use crate::signaling::pin::Pin;
 use crate::signaling::rendezvous::{HostId, Token};
 use crate::signaling::url::SignalingUrl;
 use crate::socks::Credentials;
-
-/// Most sessions that a host may be told to serve at a time.
-pub const MAX_SESSIONS: usize = 1024;
 
 /// Most hosts and most clients that a server may be told to have at a time: more than a process has descriptors.
 const MAX_COUNT: usize = 1_000_000;

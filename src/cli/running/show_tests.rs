@@ -96,7 +96,7 @@ fn texts_of_others_are_escaped_and_cut_wherever_they_are() {
     let text = shown(&status);
     assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
     assert!(text.lines().all(|line| line.chars().count() < 4000), "{text}");
-    assert_eq!(text.lines().count(), 13);
+    assert_eq!(text.lines().count(), 18);
 }
 
 #[test]
