@@ -279,7 +279,9 @@ fn in_the_background_there_are_no_lines() {
     shell.type_in("bg; echo said\n");
     let text = shell.see("the shell", |text| text.contains("\nsaid\n") && text.ends_with("> "));
     assert!(!text.contains("host: "), "{text}");
-    shell.type_in("kill %1\n");
+    // Not after the shell, which would leave it behind.
+    shell.type_in("kill %1; wait; echo over\n");
+    shell.see("the end of the host", |text| text.contains("\nover\n"));
 }
 
 #[test]
