@@ -360,9 +360,19 @@ impl Client {
         Ok(())
     }
 
+    /// Tells whether there is something to read of a stream that was not accepted as far as is known.
+    fn has_answer(&mut self, key: RequestsKey) -> bool {
+        let carried = self.programs.table.get(key).and_then(|program| program.carried.as_ref());
+        let Some(Carried { stream, told: None, .. }) = carried else { return false };
+        let (session, stream) = (stream.session, stream.key);
+        let stream = self.core.sessions.get_mut(session).and_then(|entry| entry.session.mux().stream(stream));
+        stream.is_some_and(|stream| stream.readable().next().is_some())
+    }
+
+    /// Notes that the other side has dialled, unless that is known.
     fn request_accepted(&mut self, key: RequestsKey) {
         let Some(entry) = self.programs.table.get_mut(key) else { return };
-        let Some(Carried { stream, target, told, .. }) = &mut entry.carried else { return };
+        let Some(Carried { stream, target, told: told @ None, .. }) = &mut entry.carried else { return };
         entry.visit.exchange.handle_service_accepted();
         let Some(session) = self.core.sessions.get_mut(stream.session) else { return };
         let number = session.session.mux().stream(stream.key).map(|stream| stream.id().value());
@@ -388,6 +398,10 @@ impl Client {
     }
 
     fn move_request_stream(&mut self, key: RequestsKey) -> bool {
+        // The program may have its answer, and be gone, before the event comes.
+        if self.has_answer(key) {
+            self.request_accepted(key);
+        }
         let Some(Requesting { visit, carried: Some(carried), .. }) = self.programs.table.get_mut(key) else {
             return false;
         };
