@@ -2,14 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::config::{AccessList, Expiry, Invitation, ReverseAccess, ReverseRule, SignalingUrl};
+use crate::config::{AccessList, Expiry, Invitation, MAX_LABEL, ReverseAccess, ReverseRule, SignalingUrl};
 use crate::signaling::pin::Pin;
 
 /// Longest pin, in bytes.
 const MAX_PIN: usize = 256;
-
-/// Longest label that is made up, in characters.
-const MAX_LABEL: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -138,7 +138,11 @@ fn a_file_that_cannot_be_used_changes_nothing() {
     run.process.signal(Signal::SIGHUP);
     assert_eq!(run.process.event("reloaded"), nothing);
     // What needs a restart is named, and what does not is done.
-    let reloaded = run.reload(&host(&[("web", target)], "listen = 1\nrate = \"20mbit\"\nverbose = 1"));
+    let mut reloaded = run.reload(&host(&[("web", target)], "listen = 1\nrate = \"20mbit\"\nverbose = 1"));
+    if reloaded == nothing {
+        // The second of the two signals came when the first had been obeyed.
+        reloaded = run.process.event("reloaded");
+    }
     let (changed, left) = (json!(["rate changed"]), json!(["listen", "verbose"]));
     assert_eq!((&reloaded["changed"], &reloaded["left"]), (&changed, &left));
     let warned = run.process.events_so_far().into_iter().find(|event| event["code"] == "restart").unwrap();
