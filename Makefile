@@ -44,7 +44,7 @@ build:
 	$(CARGO) build --release
 
 test:
-	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace
+	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace -- $(TEST_FLAGS)
 
 dashboard-test:
 	$(CARGO) build
