@@ -7,6 +7,8 @@ mod answer;
 pub mod field;
 pub mod forwarded;
 mod initiator;
+#[cfg(test)]
+pub(crate) mod pieces;
 pub mod proxy;
 
 use std::io::{self, Read};
@@ -264,25 +266,8 @@ fn upgrade_of(headers: &Headers<'_>) -> Upgrade {
 mod tests {
     use proptest::prelude::*;
 
+    use super::pieces::Pieces;
     use super::*;
-
-    /// Gives its pieces one read at a time, then blocks.
-    struct Pieces(Vec<Vec<u8>>);
-
-    impl Read for Pieces {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if self.0.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            let mut piece = self.0.remove(0);
-            let rest = piece.split_off(piece.len().min(buffer.len()));
-            if !rest.is_empty() {
-                self.0.insert(0, rest);
-            }
-            buffer[..piece.len()].copy_from_slice(&piece);
-            Ok(piece.len())
-        }
-    }
 
     const UPGRADE: &str = "GET /ws?pin=123456 HTTP/1.1\r\nHost: a.test\r\nUpgrade: WebSocket\r\n\
         Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: abc\r\n\

@@ -48,18 +48,7 @@ impl Rig {
 }
 
 fn board(id: &str) -> Board {
-    Watch::default().board(&Snapshot {
-        role: Side::Host,
-        stage: Stage::Serving,
-        listen: None,
-        url: None,
-        id: Some(id.parse().unwrap()),
-        services: Vec::new(),
-        forwards: Vec::new(),
-        sessions: Vec::new(),
-        invitations: Vec::new(),
-        totals: None,
-    })
+    Watch::default().board(&Snapshot { id: Some(id.parse().unwrap()), ..Snapshot::new(Side::Host, Stage::Serving) })
 }
 
 #[test]

@@ -148,18 +148,7 @@ fn of_what_stays_at_the_bottom_only_the_newest_waits() {
     let terminal = Terminal { size: Box::new(size), colour: false };
     let printer = Printer::new(Box::new(io::sink()), file, true, [Format::Text; 2], Some(terminal));
     let board = |id: String| {
-        Watch::default().board(&Snapshot {
-            role: Side::Host,
-            stage: Stage::Serving,
-            listen: None,
-            url: None,
-            id: Some(id.parse().unwrap()),
-            services: Vec::new(),
-            forwards: Vec::new(),
-            sessions: Vec::new(),
-            invitations: Vec::new(),
-            totals: None,
-        })
+        Watch::default().board(&Snapshot { id: Some(id.parse().unwrap()), ..Snapshot::new(Side::Host, Stage::Serving) })
     };
     for number in 0..1000 {
         printer.show(board(format!("host-{number}")));
