@@ -46,8 +46,9 @@ build:
 test:
 	RUST_TEST_THREADS=$(TEST_THREADS) $(CARGO) test --workspace -- $(TEST_FLAGS)
 
+# The binary as other tests have it, so that it is not built twice.
 dashboard-test:
-	$(CARGO) build
+	$(CARGO) test --workspace --test programs --no-run
 	node --test tests/dashboard/test.mjs
 
 pictures:
