@@ -2,6 +2,7 @@
 // `make dashboard-test` runs this.
 
 import assert from 'node:assert/strict';
+import { get } from 'node:http';
 import { test, after, before } from 'node:test';
 import { DESK, PHONE, browser as start, echoService, end, found, open, pinhole, talk, until, violations, webService } from './rig.mjs';
 
@@ -238,8 +239,14 @@ test('a page that is open for days stays small', options, async () => {
   assert.equal(escaped, '\\u{1b}[31mred\\u{0}\\u{2028}<b>');
 });
 
+// Asks a gateway for a page of a host, and returns the status.
+const visit = (address, authority) => new Promise((resolve, reject) => {
+  const [hostname, port] = address.split(':');
+  get({ hostname, port, path: '/', headers: { host: authority } }, (answer) => answer.resume().on('end', () => resolve(answer.statusCode))).on('error', reject);
+});
+
 test('a server shows its hosts and clients, and ends them', options, async () => {
-  const server = pinhole('server', '--open', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0');
+  const server = pinhole('server', '--open', '--listen', '127.0.0.1:0', '--gateway-domain', 'p.example.org', '--admin-listen', '127.0.0.1:0');
   const { listen } = await server.event('serving');
   const { url } = await server.event('administration');
   const service = await webService();
@@ -250,6 +257,10 @@ test('a server shows its hosts and clients, and ends them', options, async () =>
   await count(page, 'hosts', 1);
   await count(page, 'clients', 1);
   assert.match((await rows(page, 'hosts'))[0], /office/);
+  assert.equal(await text(page, '#requests-note'), 'Under way: 0.');
+  // The host publishes nothing: the visitor gets a page that says so.
+  await visit(listen, 'office.p.example.org');
+  await until('a request', async () => /Half are answered within [\d.]+ m?s/.test(await text(page, '#requests-note')));
   await axe(page, 'server');
   await press(page, 'clients', 'End client 1 of office');
   await until('its end', async () => (await text(page, '#said')).startsWith('Ended: client 1 of office'));

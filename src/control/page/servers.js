@@ -33,7 +33,9 @@ export class ServerTables {
     this.clients.show(clients, (client) => `${client.host} ${client.number}`, (row, client) => this.fillClient(row, client));
     if (requests) {
       const { open, by_status: byStatus, median_ms: median, p99_ms: most } = requests;
-      set(this.find('requests-note'), say('requestsNote', open, milliseconds(median), milliseconds(most)));
+      // Without an answer so far, there is no time of one.
+      const note = median === undefined ? say('underWay', open) : say('requestsNote', open, milliseconds(median), milliseconds(most));
+      set(this.find('requests-note'), note);
       this.requests.show(Object.entries(byStatus), ([code]) => code, (row, [code, count]) => {
         lines(row, 0, [plain(code)]);
         lines(row, 1, [String(count)]);
